@@ -1,0 +1,32 @@
+"""What can go wrong.
+
+* BoomError: any error of this package that a person should read; the CLI prints it and exits with 1
+  x BadRecord: the record itself is at fault; the stage sends it to ``<survey>.dead`` with the reason
+  x SettingsError: a setting is unknown or invalid; raised before anything starts
+  x FilterError: a user's filter is refused, or failed on evaluation and is suspended
+  x ServiceError: Kafka or MongoDB is absent or misconfigured; says what to do
+"""
+
+from __future__ import annotations
+
+__all__ = ["BadRecord", "BoomError", "FilterError", "ServiceError", "SettingsError"]
+
+
+class BoomError(Exception):
+    """Base of all errors of this package; its text says what was wrong, where, and what to do."""
+
+
+class BadRecord(BoomError):
+    """The record cannot be processed, however often it is tried; it becomes a dead letter."""
+
+
+class SettingsError(BoomError):
+    """A setting is unknown or has an invalid value; the text names it."""
+
+
+class FilterError(BoomError):
+    """A user's filter is not allowed, or it failed; concerns that filter only."""
+
+
+class ServiceError(BoomError):
+    """Kafka or MongoDB cannot be used as it is."""

@@ -1,0 +1,48 @@
+"""Names of topics, tables, consumer groups and collections: formatted here and nowhere else."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ROLES",
+    "STAGES",
+    "TABLES",
+    "changelog_topic",
+    "collection",
+    "filter_topic",
+    "group_id",
+    "topic",
+]
+
+#: Stages of the stream; a topic ``<survey>.<stage>`` each.
+STAGES = ("raw", "enriched", "classified", "filtered", "dead")
+
+#: Roles that a worker can have (``BOOM_ROLE``); ``all`` runs every one of them.
+ROLES = ("enrich", "classify", "filter", "sink")
+
+#: Tables that have a changelog.
+TABLES = ("cells", "objects")
+
+
+def topic(survey: str, stage: str, prefix: str = "") -> str:
+    """Topic of a stage: ``topic("ZTF", "raw")`` is ``ztf.raw``."""
+    return f"{prefix}{survey.lower()}.{stage}"
+
+
+def filter_topic(name: str, prefix: str = "") -> str:
+    """Topic with the alerts that passed one filter: ``filtered.<name>``."""
+    return f"{prefix}filtered.{name}"
+
+
+def changelog_topic(table: str, prefix: str = "") -> str:
+    """Changelog of a table; the same name in every layout of workers."""
+    return f"{prefix}boom.{table}.changelog"
+
+
+def group_id(role: str, prefix: str = "") -> str:
+    """Consumer group (Faust app id) of a role; ``all`` is the one-process layout."""
+    return f"{prefix}boom" if role == "all" else f"{prefix}boom-{role}"
+
+
+def collection(survey: str, kind: str) -> str:
+    """MongoDB collection: kind is ``alerts``, ``alerts_aux``, ``alerts_cutouts`` or ``filter_matches``."""
+    return f"{survey.upper()}_{kind}"

@@ -1,0 +1,123 @@
+"""Settings: environment (``BOOM_…``), then ``boom.toml``, then running local services, then defaults."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from boom_streams.errors import SettingsError
+
+__all__ = ["Settings", "load_settings"]
+
+_PREFIX = "BOOM_"
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured. Read once, at start."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, toml_file="boom.toml", extra="forbid", frozen=True
+    )
+
+    kafka: str = Field("localhost:9092", description="Kafka bootstrap servers, `host:port,…`.")
+    kafka_username: str | None = Field(None, description="SASL SCRAM-SHA-512 user; none: no authentication.")
+    kafka_password: SecretStr | None = Field(None, description="Password of the SASL user.")
+    mongo_uri: SecretStr = Field(
+        SecretStr("mongodb://localhost:27017"), description="MongoDB connection string."
+    )
+    mongo_db: str = Field("boom", description="MongoDB database.")
+    topic_prefix: str = Field("", description="Prefix of every topic and consumer group.")
+    partitions: int = Field(8, ge=1, description="Partitions of every topic; never changes once topics exist.")
+    replication: int = Field(1, ge=1, description="Replication factor of new topics.")
+    surveys: tuple[str, ...] = Field(("ZTF",), description="Surveys that this broker receives.")
+    role: Literal["all", "enrich", "classify", "filter", "sink"] = Field(
+        "all", description="What this worker does; `all` runs every stage and sink in one process."
+    )
+    init: bool = Field(True, description="Workers create missing topics and indexes when they start.")
+    data_dir: Path = Field(Path(".boom"), description="Local services' data and workers' RocksDB folders.")
+    batch_size: int = Field(200, ge=1, description="Most records that a stage handles at once.")
+    batch_ms: int = Field(20, ge=1, description="Longest wait for a batch to fill, milliseconds.")
+    session_timeout: float = Field(10.0, gt=0, description="Seconds after which a silent worker is replaced.")
+    history_days: float = Field(365.0, gt=0, description="Days of light curve kept in flight.")
+    archive_patience: float = Field(
+        15.0, ge=0, description="Seconds that classify waits for MongoDB before it goes on without old history."
+    )
+    raw_retention_hours: float = Field(168.0, gt=0, description="Retention of `<survey>.raw`, the raw archive.")
+    filter_timeout_ms: int = Field(5000, ge=1, description="Longest time of one filter on one batch.")
+    filter_refresh: float = Field(3.0, gt=0, description="Seconds between reloads of the filters.")
+    validate_sample: float = Field(
+        0.0, ge=0, le=1, description="Share of records that stages check against the schemas (slow)."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources; the first that has a value wins."""
+        return (
+            init_settings,
+            env_settings,
+            TomlConfigSettingsSource(settings_cls),
+            _RunningServices(settings_cls),
+        )
+
+
+class _RunningServices(PydanticBaseSettingsSource):
+    """Endpoints of services started by ``boom-streams services start`` in this folder."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        folder = Path(os.environ.get("BOOM_DATA_DIR", ".boom"))
+        try:
+            endpoints = json.loads((folder / "services.json").read_text())
+            return {"kafka": endpoints["kafka"], "mongo_uri": endpoints["mongo_uri"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings; ``overrides`` win over every source.
+
+    Raises
+    ------
+    SettingsError
+        If a setting is unknown or invalid; the text names it and where it came from.
+    """
+    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
+    if unknown:
+        raise SettingsError(
+            f"unknown setting {', '.join(unknown)} in the environment; "
+            f"known are {', '.join(sorted(known))}"
+        )
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)
+        )
+        raise SettingsError(f"invalid setting (environment BOOM_… or boom.toml): {problems}") from None
+
+
+@cache
+def settings() -> Settings:
+    """The process's settings, read once."""
+    return load_settings()
