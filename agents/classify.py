@@ -1,0 +1,142 @@
+"""classify: what is it? Joins the alert with its object's history and computes statistics; enriched → classified."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import bson
+import numpy as np
+from bson.raw_bson import RawBSONDocument
+from pymongo.errors import PyMongoError
+
+from boom_streams import history, lightcurve, mongo, names, wire
+from boom_streams.agents.delivery import Process, Record, Result, Work
+from boom_streams.agents.output import Send
+from boom_streams.archive import Archive
+from boom_streams.settings import Settings
+from boom_streams.surveys import Survey, get_survey
+
+__all__ = ["classified_record", "make"]
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 30.0
+
+Fields = Mapping[str, Any]
+
+
+def make(config: Settings) -> Process:
+    """Make the stage for the configured surveys."""
+    surveys = {name: get_survey(name) for name in config.surveys}
+    past = _Past(config)
+
+    def process(work: Work) -> list[Result]:
+        arrivals = [_arrival(config, surveys, record) for record in work.records]
+        views = [work.view("objects", record) for record in work.records]
+        past.restore(list(zip(arrivals, views, strict=True)))
+        return [
+            _classify(config, record, arrival, history.admit(view, arrival))
+            for record, arrival, view in zip(work.records, arrivals, views, strict=True)
+        ]
+
+    return process
+
+
+def classified_record(
+    record: Record, fields: Fields, answer: history.Answer, properties: Mapping[str, Any]
+) -> bytes:
+    """Encode a classified record; the parts of ``enriched`` that it carries on are copied as they are."""
+    survey = fields["survey"]
+    return bson.encode(
+        {
+            "v": 1,
+            "survey": survey,
+            "objectId": fields["objectId"],
+            "candid": bson.Int64(fields["candid"]),
+            "jd": fields["jd"],
+            "ra": fields["ra"],
+            "dec": fields["dec"],
+            "programid": fields["programid"],
+            "received": fields["received"],
+            "alert": fields["alert"],
+            "properties": properties,
+            "classifications": {},
+            "cross_matches": fields["cross_matches"],
+            "aliases": fields["aliases"],
+            "history": answer.history,
+            "revision": answer.revision,
+            "position": list(answer.position),
+            "changed": {name: points.tobytes() for name, points in answer.changed.items()},
+            "replaced": answer.replaced,
+            "appended": answer.appended,
+            "series": {name: points.tobytes() for name, points in answer.series.items()},
+        }
+    )
+
+
+def _arrival(config: Settings, surveys: Mapping[str, Survey], record: Record) -> tuple[Fields, history.Arrival]:
+    fields: RawBSONDocument = wire.fields(record.value)
+    survey = surveys[fields["survey"]]
+    packed = bson.decode(fields["series"].raw)
+    series = {name: np.frombuffer(packed[name], dtype) for name, dtype in survey.SERIES.items() if name in packed}
+    return fields, history.Arrival(
+        survey=survey,
+        object_id=fields["objectId"],
+        candid=fields["candid"],
+        jd=fields["jd"],
+        programid=fields["programid"],
+        series=series,
+        window_days=config.history_days,
+        history_start=fields["history_start"],
+    )
+
+
+def _classify(config: Settings, record: Record, fields: Fields, arrival: history.Arrival, answer: history.Answer) -> Result:
+    survey = arrival.survey
+    statistics = lightcurve.statistics(survey, answer.series, arrival.candid, arrival.jd, arrival.programid)
+    properties = {**bson.decode(fields["properties"].raw), **statistics}
+    value = classified_record(record, fields, answer, properties)
+    topic = names.topic(survey.name, "classified", config.topic_prefix)
+    headers = (("enriched", f"{record.partition}:{record.offset}".encode()),)
+    return Result([Send(topic, record.key, value, record.partition, headers)])
+
+
+class _Past:
+    """Reads back from the archive the objects that began before their packet's history and are not in the table."""
+
+    def __init__(self, config: Settings) -> None:
+        self._config = config
+        self._archive = Archive(mongo.database(config), config.surveys)
+        self._away_until = 0.0
+
+    def restore(self, arrivals: list[tuple[history.Arrival, Any]]) -> None:
+        """Seed the tables for a batch; objects that cannot be read back are marked as partial."""
+        missing: dict[str, dict[str, tuple[history.Arrival, Any]]] = {}
+        for arrival, view in arrivals:
+            if history.needs_archive(view, arrival):
+                missing.setdefault(arrival.survey.name, {}).setdefault(arrival.object_id, (arrival, view))
+        for survey, objects in missing.items():
+            found = self._read(survey, list(objects))
+            for object_id, (arrival, view) in objects.items():
+                if found is None:
+                    history.mark_partial(view, arrival)
+                elif object_id in found:
+                    history.restore(view, arrival.survey, object_id, *found[object_id])
+
+    def _read(self, survey: str, object_ids: list[str]) -> dict[str, Any] | None:
+        """Read objects; wait for MongoDB for a while, then go on without it and try again later."""
+        if time.monotonic() < self._away_until:
+            return None
+        deadline = time.monotonic() + self._config.archive_patience
+        while True:
+            try:
+                return self._archive.read_objects(survey, object_ids)
+            except PyMongoError as error:
+                if time.monotonic() > deadline:
+                    log.warning("classify goes on without old history, MongoDB is away: %s", str(error)[:200])
+                    self._away_until = time.monotonic() + _RETRY_SECONDS
+                    return None
+                time.sleep(0.5)

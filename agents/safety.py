@@ -1,0 +1,76 @@
+"""Guards around Faust: what it does wrong after a recovery, and what a worker must notice about itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from faust.streams import _CStreamIterator
+from faust.tables.recovery import Recovery
+from faust.transport.drivers import aiokafka as driver
+
+from boom_streams.agents.delivery import fail_stop
+from boom_streams.errors import ServiceError
+from boom_streams.tables.store import StateTable
+
+__all__ = ["watch_commits", "watch_copartitioning", "write_before_reading"]
+
+_STUCK_SECONDS = 60.0
+
+
+def write_before_reading() -> None:
+    """Patch Faust once: an idempotent producer, and no flow between recovery and its seek.
+
+    Faust resumes the partitions before it seeks to the committed offsets, and then clears its queues: what
+    it fetched in between is never handled (faust-streaming issue 596). Stopping the flow first cures it.
+    """
+    if _CStreamIterator is None:
+        raise ServiceError("Faust's compiled stream iterator is missing: reinstall faust-streaming")
+    if getattr(Recovery, "_boom_patched", False):
+        return
+    for name in ("on_recovery_completed", "_resume_streams"):
+        setattr(Recovery, name, _stop_flow_first(getattr(Recovery, name)))
+    Recovery._boom_patched = True
+    driver.Producer._settings_extra = lambda self: {"acks": "all", "enable_idempotence": True}
+
+
+def _stop_flow_first(original: Any) -> Any:
+    async def stopped(self: Any, generation_id: int = 0) -> Any:
+        self.app.consumer.stop_flow()
+        self.app.flow_control.suspend()
+        return await original(self, generation_id)
+
+    return stopped
+
+
+def watch_copartitioning(app: Any, tables: Iterable[tuple[StateTable, list[str]]]) -> None:
+    """End a worker that was assigned a source partition without its table's partition."""
+    pairs = list(tables)
+
+    async def check(sender: Any, assigned: Any, **_: Any) -> None:
+        for table, sources in pairs:
+            owned = {tp.partition for tp in assigned if tp.topic == table.changelog_topic_name}
+            needed = {tp.partition for tp in assigned if tp.topic in sources}
+            if needed - owned:
+                fail_stop("table %s: source partitions %s without their changelog", table.name, needed - owned)
+
+    app.on_partitions_assigned.connect(check, weak=False)
+
+
+def watch_commits(app: Any) -> None:
+    """End a worker whose commits are stuck behind a gap that will never be acknowledged."""
+    stuck_since: dict[Any, tuple[int, float]] = {}
+
+    @app.timer(10.0)
+    async def watch() -> None:
+        for tp, acked in list(app.consumer._acked.items()):
+            committed = app.consumer._committed_offset.get(tp)
+            if not acked or not committed or min(acked) <= committed:
+                stuck_since.pop(tp, None)
+                continue
+            position, since = stuck_since.setdefault(tp, (committed, time.monotonic()))
+            if position != committed:
+                stuck_since[tp] = (committed, time.monotonic())
+            elif time.monotonic() - since > _STUCK_SECONDS:
+                fail_stop("commits of %s are stuck at %d", tp, committed)

@@ -1,0 +1,48 @@
+"""Sinks: persist to MongoDB what each stage adds. They compute nothing and send nothing but dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from boom_streams import mongo
+from boom_streams.agents.delivery import Process, Result, Work
+from boom_streams.archive import Archive
+from boom_streams.errors import BadRecord
+from boom_streams.settings import Settings
+
+__all__ = ["make_classified", "make_enriched", "make_filtered"]
+
+_Write = Callable[[Sequence[bytes]], Sequence[BadRecord | None] | None]
+
+
+def make_enriched(config: Settings) -> Process:
+    """Sink of ``enriched``: alerts, cutouts, matches."""
+    return _sink(lambda: _archive(config).write_enriched)
+
+
+def make_classified(config: Settings) -> Process:
+    """Sink of ``classified``: properties, scores, light curves."""
+    return _sink(lambda: _archive(config).write_classified)
+
+
+def make_filtered(config: Settings) -> Process:
+    """Sink of ``filtered``: which alert passed which filter."""
+    return _sink(lambda: _archive(config).write_matches)
+
+
+def _archive(config: Settings) -> Archive:
+    return Archive(mongo.database(config), config.surveys)
+
+
+def _sink(make_write: Callable[[], _Write]) -> Process:
+    writers: list[_Write] = []
+
+    def process(work: Work) -> list[Result]:
+        if not writers:
+            writers.append(make_write())
+        problems = writers[0]([record.value for record in work.records])
+        if problems is None:
+            return [Result() for _ in work.records]
+        return [Result(dead=str(problem)) if problem else Result() for problem in problems]
+
+    return process

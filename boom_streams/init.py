@@ -1,0 +1,21 @@
+"""What a broker needs in Kafka and MongoDB before it starts: topics, collections, indexes."""
+
+from __future__ import annotations
+
+from boom_streams import mongo
+from boom_streams.archive import ensure
+from boom_streams.kafka import ensure_topics
+from boom_streams.settings import Settings
+
+__all__ = ["initialise"]
+
+
+def initialise(config: Settings) -> list[str]:
+    """Create what is missing; return what was changed, an empty list when nothing was.
+
+    Raises
+    ------
+    ServiceError
+        If a topic has the wrong number of partitions, a permission is missing, or a server is away.
+    """
+    return [*ensure_topics(config), *ensure(mongo.database(config), config.surveys)]

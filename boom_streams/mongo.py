@@ -1,0 +1,33 @@
+"""Connections to MongoDB."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from boom_streams.settings import Settings
+
+__all__ = ["client", "database"]
+
+_SELECTION_MS = 3000
+
+
+@cache
+def _client(uri: str) -> MongoClient[dict[str, Any]]:
+    return MongoClient(
+        uri, serverSelectionTimeoutMS=_SELECTION_MS, connectTimeoutMS=_SELECTION_MS, socketTimeoutMS=60_000,
+        appname="boom_streams",
+    )
+
+
+def client(config: Settings) -> MongoClient[dict[str, Any]]:
+    """The process's client of the configured MongoDB; one pool a process."""
+    return _client(config.mongo_uri.get_secret_value())
+
+
+def database(config: Settings) -> Database[dict[str, Any]]:
+    """The broker's database."""
+    return client(config)[config.mongo_db]

@@ -1,0 +1,90 @@
+"""Where the topics and the consumer groups stand, and reading a topic from end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+
+from boom_streams.kafka import TIMEOUT, consumer, fail, partition_counts
+
+if TYPE_CHECKING:
+    from boom_streams.settings import Settings
+
+__all__ = ["committed", "headers_of", "scan", "watermarks"]
+
+
+def watermarks(client: Consumer, partitions: Mapping[str, int]) -> dict[tuple[str, int], tuple[int, int]]:
+    """First and next offset of each partition.
+
+    Parameters
+    ----------
+    client
+        Any consumer.
+    partitions
+        Partition count a topic, as `partition_counts` gives them.
+    """
+    return {
+        (topic, partition): client.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT)
+        for topic, count in partitions.items()
+        for partition in range(count)
+    }
+
+
+def committed(settings: Settings, group: str, partitions: Mapping[str, int]) -> dict[tuple[str, int], int]:
+    """Offsets that a consumer group has committed; partitions without one are left out."""
+    wanted = [TopicPartition(topic, p) for topic, count in partitions.items() for p in range(count)]
+    if not wanted:
+        return {}
+    client = consumer(settings, group)
+    try:
+        found = client.committed(wanted, timeout=TIMEOUT)
+    except KafkaException as error:
+        raise fail(settings, error.args[0], group, "Describe") from None
+    finally:
+        client.close()
+    return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
+
+
+def scan(settings: Settings, topics: Iterable[str]) -> Iterator[Message]:
+    """Read topics from their first record to the last that was there at the start, and stop.
+
+    Topics that do not exist are left out. Within a partition the order is kept.
+
+    Raises
+    ------
+    ServiceError
+        If Kafka does not answer, or refuses.
+    """
+    existing = partition_counts(settings)
+    client = consumer(settings)
+    try:
+        counts = {topic: existing[topic] for topic in topics if topic in existing}
+        marks = watermarks(client, counts)
+        left = {where: high for where, (low, high) in marks.items() if high > low}
+        client.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for topic, p in left])
+        while left:
+            for message in client.consume(500, timeout=0.2):
+                if (error := message.error()) is not None:
+                    raise fail(settings, error, str(message.topic()), "Read")
+                where = (str(message.topic()), int(message.partition() or 0))
+                if int(message.offset() or 0) < left.get(where, 0):
+                    yield message
+            _drop_finished(client, left)
+    except KafkaException as error:
+        raise fail(settings, error.args[0], ", ".join(topics), "Read") from None
+    finally:
+        client.close()
+
+
+def _drop_finished(client: Consumer, left: dict[tuple[str, int], int]) -> None:
+    """Forget the partitions that have been read to their end (records may be missing before it)."""
+    for at in client.position([TopicPartition(topic, p) for topic, p in left]):
+        if at.offset >= left[at.topic, at.partition]:
+            del left[at.topic, at.partition]
+
+
+def headers_of(message: Message) -> dict[str, bytes]:
+    """Headers of a record; of a repeated name, the last."""
+    return {name: value or b"" for name, value in message.headers() or []}

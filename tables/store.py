@@ -1,0 +1,171 @@
+"""A Faust table on RocksDB whose changelog is confirmed, ordered, and safe against frozen workers.
+
+Differences from Faust's own: whole batches are written at once; the delivery module sends the changelog and
+waits for it; every value starts with the offset of the record that caused it, and recovery keeps the value
+with the greater one, so that what a worker wrote after it had been replaced never wins; RocksDB keeps its
+options when a database is opened again, and all databases of a process share one cache.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import faust
+import rocksdict
+from faust.stores import rocksdb
+from faust.types import TP
+
+__all__ = ["StateTable", "View", "stored_items"]
+
+_OFFSET = struct.Struct(">q")
+_CACHE_BYTES = 256 << 20
+_LOST = 70  # exit code of a worker that must be restarted
+
+
+class View:
+    """A table as one record sees it: reads through to RocksDB, collects the writes of its batch."""
+
+    __slots__ = ("_offset", "_read", "_writes", "partition")
+
+    def __init__(
+        self,
+        read: Callable[[bytes], bytes | None],
+        writes: dict[bytes, tuple[int, bytes]],
+        partition: int,
+        offset: int,
+    ) -> None:
+        self.partition = partition
+        self._read = read
+        self._writes = writes
+        self._offset = offset
+
+    def get(self, key: bytes) -> bytes | None:
+        """Value of a key, or None."""
+        written = self._writes.get(key)
+        return written[1] if written is not None else self._read(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set a key; the last put of a batch is also the last in the changelog."""
+        self._writes.pop(key, None)
+        self._writes[key] = (self._offset, value)
+
+
+class StateTable(faust.Table):  # type: ignore[misc]
+    """Table of bytes to bytes, partitioned as its source topic."""
+
+    def _new_store_by_url(self, url: Any) -> _Store:
+        return _Store(
+            url, self.app, self, table_name=self.name, key_type=bytes, value_type=bytes, options={}
+        )
+
+    def reader(self, partition: int) -> Callable[[bytes], bytes | None]:
+        """Function that reads the value of a key from one partition."""
+        read = self.data.database(partition).get
+
+        def get(key: bytes) -> bytes | None:
+            value = read(key)
+            return None if value is None else value[_OFFSET.size :]
+
+        return get
+
+    def apply(self, partition: int, writes: Mapping[bytes, tuple[int, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Write to RocksDB, and return the records for the changelog in the same order."""
+        records = [(key, _OFFSET.pack(offset) + value) for key, (offset, value) in writes.items()]
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for key, value in records:
+            batch.put(key, value)
+        self.data.database(partition).write(batch)
+        return records
+
+    def checkpoint(self, partition: int, offset: int) -> None:
+        """Remember that RocksDB has everything up to this offset of the changelog."""
+        self.data.set_persisted_offset(TP(self.changelog_topic_name, partition), offset)
+
+
+class _Options(rocksdb.RocksDBOptions):  # type: ignore[misc]
+    """RocksDB options for many small databases in one process."""
+
+    def open(self, path: Path, *, read_only: bool = False) -> Any:
+        options = self.as_options()
+        return rocksdict.Rdict(
+            str(path),
+            options=options,
+            column_families={"default": options},  # without it, options are lost on reopening
+            access_type=rocksdict.AccessType.read_write(),
+        )
+
+    def as_options(self) -> Any:
+        options = rocksdict.Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_max_open_files(256)
+        options.set_write_buffer_size(16 << 20)
+        options.set_max_write_buffer_number(3)
+        options.set_max_total_wal_size(64 << 20)
+        options.set_keep_log_file_num(2)
+        options.set_compression_type(rocksdict.DBCompressionType.lz4())
+        table = rocksdict.BlockBasedOptions()
+        table.set_bloom_filter(10, block_based=False)
+        table.set_block_cache(_shared_cache())
+        options.set_block_based_table_factory(table)
+        return options
+
+
+@cache
+def _shared_cache() -> Any:
+    return rocksdict.Cache(_CACHE_BYTES)
+
+
+class _Store(rocksdb.Store):  # type: ignore[misc]
+    """Faust's RocksDB store with our options and our rule for recovery."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.rocksdb_options = _Options()
+
+    def database(self, partition: int) -> Any:
+        return self._db_for_partition(partition)
+
+    def apply_changelog_batch(
+        self, batch: Iterable[Any], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]
+    ) -> None:
+        """Apply changelog records; of a key's values the one with the greater source offset stays."""
+        try:
+            by_partition: dict[int, list[Any]] = {}
+            for event in batch:
+                by_partition.setdefault(event.message.partition, []).append(event.message)
+            for partition, messages in by_partition.items():
+                self._apply(partition, messages)
+        except Exception:  # Faust would log it, skip the records and go on
+            self.log.critical("recovery of table %s failed", self.table_name, exc_info=True)
+            os._exit(_LOST)
+
+    def _apply(self, partition: int, messages: list[Any]) -> None:
+        database = self.database(partition)
+        newest: dict[bytes, bytes] = {}
+        for message in messages:
+            known = newest.get(message.key) or database.get(message.key)
+            if known is None or message.value[: _OFFSET.size] >= known[: _OFFSET.size]:
+                newest[message.key] = message.value
+        writes = rocksdict.WriteBatch(raw_mode=True)
+        for key, value in newest.items():
+            writes.put(key, value)
+        database.write(writes)
+        last = messages[-1]
+        self.set_persisted_offset(last.tp, max(m.offset for m in messages))
+
+
+def stored_items(folder: Path, table: str) -> Iterator[tuple[bytes, bytes]]:
+    """All keys and values (without source offsets) of a table in a stopped worker's folder."""
+    for path in sorted(folder.rglob(f"{table}-*.db")):
+        database = rocksdict.Rdict(str(path), options=rocksdict.Options(raw_mode=True))
+        try:
+            for key, value in database.items():
+                if key != _Store.offset_key:
+                    yield key, value[_OFFSET.size :]
+        finally:
+            database.close()
