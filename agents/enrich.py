@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import bson
 
@@ -11,14 +12,14 @@ from boom_streams.agents.delivery import Process, Record, Result, Work
 from boom_streams.agents.output import Send
 from boom_streams.errors import BadRecord
 from boom_streams.settings import Settings
-from boom_streams.sky import partition_of
+from boom_streams.sky import cells as cells_of
+from boom_streams.sky import raw_partition
 from boom_streams.surveys import Alert, Survey, get_survey
 from boom_streams.tables import cells
 
 __all__ = ["enriched_record", "make"]
 
 _REKEYED = "rekeyed"
-_MARGIN = (raw.ROLE_HEADER, raw.MARGIN_ROLE)
 
 
 def make(config: Settings) -> Process:
@@ -26,31 +27,27 @@ def make(config: Settings) -> Process:
     surveys = {names.topic(name, "raw", config.topic_prefix): get_survey(name) for name in config.surveys}
 
     def process(work: Work) -> list[Result]:
-        results: dict[int, Result] = {}
-        by_survey: dict[str, list[int]] = {}
-        sightings: list[tuple[int, cells.Sighting]] = []
+        results = [Result() for _ in work.records]
+        sightings: dict[int, cells.Sighting] = {}
+        alerts: dict[str, list[int]] = {}
         for index, record in enumerate(work.records):
-            if record.headers.get(raw.ROLE_HEADER) == raw.MARGIN_ROLE:
-                results[index] = Result()
-                sightings.append((index, _margin(work, record)))
+            if record.headers.get("role") == b"margin":
+                sightings[index] = _sighting(work, record, bson.decode(record.value))
             else:
-                by_survey.setdefault(record.topic, []).append(index)
-        for topic, indices in by_survey.items():
+                alerts.setdefault(record.topic, []).append(index)
+        for topic, indices in alerts.items():
             survey = surveys[topic]
-            alerts = _decode(survey, [work.records[index] for index in indices])
-            for index, alert in zip(indices, alerts, strict=True):
-                record = work.records[index]
-                result = _enrich(config, survey, record, alert)
-                results[index] = result
-                if isinstance(alert, Alert) and result.dead is None and result.sends[0].topic != record.topic:
-                    view = work.view("cells", record)
-                    sightings.append(
-                        (index, cells.Sighting(
-                            view, alert.survey, alert.object_id, alert.candid, alert.jd, alert.ra, alert.dec
-                        ))
-                    )
-        cells.record([sighting for _, sighting in sorted(sightings, key=lambda item: item[0])])
-        return [results[index] for index in range(len(work.records))]
+            records = [work.records[index] for index in indices]
+            decoded = survey.decode([record.value for record in records])
+            for index, record, alert, cell in zip(indices, records, decoded, _cells(decoded), strict=True):
+                placed = raw.is_placed(record.key, record.partition, config.partitions, cell)
+                if isinstance(alert, Alert) and placed:
+                    results[index] = _enriched(config, record, alert)
+                    sightings[index] = _sighting(work, record, _where(alert))
+                else:
+                    results[index] = _rekeyed(config, survey, record, alert)
+        cells.record([sighting for _, sighting in sorted(sightings.items())])
+        return results
 
     return process
 
@@ -79,46 +76,48 @@ def enriched_record(alert: Alert, received: float) -> bytes:
     )
 
 
-def _decode(survey: Survey, records: Sequence[Record]) -> Sequence[Alert | BadRecord]:
-    return survey.decode([record.value for record in records])
+def _cells(alerts: Sequence[Alert | BadRecord]) -> list[int | None]:
+    """Cell of each alert; None for what is not an alert."""
+    good = [alert for alert in alerts if isinstance(alert, Alert)]
+    found = iter(cells_of([alert.ra for alert in good], [alert.dec for alert in good], raw.NSIDE).tolist())
+    return [next(found) if isinstance(alert, Alert) else None for alert in alerts]
 
 
-def _margin(work: Work, record: Record) -> cells.Sighting:
-    margin = bson.decode(record.value)
-    return cells.Sighting(
-        work.view("cells", record),
-        margin["survey"],
-        margin["objectId"],
-        margin["candid"],
-        margin["jd"],
-        margin["ra"],
-        margin["dec"],
-    )
+def _where(alert: Alert) -> dict[str, Any]:
+    return {
+        "survey": alert.survey,
+        "objectId": alert.object_id,
+        "candid": alert.candid,
+        "jd": alert.jd,
+        "ra": alert.ra,
+        "dec": alert.dec,
+    }
 
 
-def _enrich(config: Settings, survey: Survey, record: Record, alert: Alert | BadRecord) -> Result:
-    placed = isinstance(alert, Alert) and raw.is_placed(
-        record.key, record.partition, alert.ra, alert.dec, config.partitions
-    )
-    if isinstance(alert, BadRecord) or not placed:
-        return _rekey(config, survey, record, alert)
+def _sighting(work: Work, record: Record, where: Mapping[str, Any]) -> cells.Sighting:
+    fields = ("survey", "objectId", "candid", "jd", "ra", "dec")
+    return cells.Sighting(work.view("cells", record), *(where[name] for name in fields))
+
+
+def _enriched(config: Settings, record: Record, alert: Alert) -> Result:
     value = enriched_record(alert, wire.julian_date(record.timestamp * 1000))
     key = alert.object_id.encode()
-    topic = names.topic(survey.name, "enriched", config.topic_prefix)
-    return Result([Send(topic, key, value, partition_of(key, config.partitions))])
+    topic = names.topic(alert.survey, "enriched", config.topic_prefix)
+    return Result([Send(topic, key, value, raw_partition(key, config.partitions))])
 
 
-def _rekey(config: Settings, survey: Survey, record: Record, alert: Alert | BadRecord) -> Result:
+def _rekeyed(config: Settings, survey: Survey, record: Record, alert: Alert | BadRecord) -> Result:
     """Write a record again where it belongs: under its cell's key, one alert a record."""
     if _REKEYED in record.headers:
         reason = str(alert) if isinstance(alert, BadRecord) else "in the wrong place after it was re-keyed"
         return Result(dead=reason)
     batch = raw.raw_records(record.value, survey, config.partitions)
-    if not batch.records or (isinstance(alert, BadRecord) and len(batch.records) < 2):
-        return Result(dead=str(alert) if isinstance(alert, BadRecord) else batch.bad[0].reason)
+    reason = batch.bad[0][1] if batch.bad else None
+    if isinstance(alert, BadRecord) and len(batch.records) < 2 and reason is None:
+        return Result(dead=str(alert))  # one record, where it belongs, that cannot be enriched
     timestamp = int(record.timestamp * 1000)
     sends = [
         Send(record.topic, r.key, r.value, r.partition, (*r.headers, (_REKEYED, b"1")), timestamp)
         for r in batch.records
     ]
-    return Result(sends, dead=batch.bad[0].reason if batch.bad else None)
+    return Result(sends, dead=reason)

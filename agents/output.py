@@ -60,7 +60,7 @@ class Output:
             count = 0
             for send in sends[start:]:
                 added = builder.append(
-                    timestamp=send.timestamp, key=send.key, value=send.value, headers=send.headers
+                    timestamp=send.timestamp, key=send.key, value=send.value, headers=list(send.headers)
                 )
                 if added is None:
                     break

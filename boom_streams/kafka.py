@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.cimpl import NewTopic
 
 from boom_streams import names
 from boom_streams.errors import ServiceError
@@ -41,6 +44,7 @@ _QUIET = logging.getLogger("boom_streams.kafka.client")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
 
+_WEEK_MS = str(7 * 24 * 3_600_000)
 _MONTH_MS = str(30 * 24 * 3_600_000)
 _DELETE = {"cleanup.policy": "delete", "max.message.bytes": str(MAX_BYTES)}
 _COMPACT = {
@@ -84,8 +88,9 @@ def client_config(settings: Settings) -> dict[str, Any]:
     return config
 
 
+@lru_cache(maxsize=8)
 def admin(settings: Settings) -> AdminClient:
-    """Connect for administration."""
+    """The process's connection for administration."""
     return AdminClient(client_config(settings), logger=_QUIET)
 
 
@@ -179,9 +184,14 @@ def partition_counts(settings: Settings, client: AdminClient | None = None) -> d
 
 def required_topics(settings: Settings) -> dict[str, dict[str, str]]:
     """Topics that the broker needs, with the configuration of each; filters add their own."""
-    raw_ms = str(int(settings.raw_retention_hours * 3_600_000))
     prefix = settings.topic_prefix
-    keep = {stage: raw_ms for stage in names.STAGES} | {"filtered": _MONTH_MS, "dead": _MONTH_MS}
+    keep = {
+        "raw": str(int(settings.raw_retention_hours * 3_600_000)),
+        "enriched": _WEEK_MS,
+        "classified": _WEEK_MS,
+        "filtered": _MONTH_MS,
+        "dead": _MONTH_MS,
+    }
     topics = {
         names.topic(survey, stage, prefix): _DELETE | {"retention.ms": keep[stage]}
         for survey in settings.surveys

@@ -20,7 +20,18 @@ from boom_streams.offsets import committed
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
 
-__all__ = ["LAYOUTS", "SOURCES", "Offsets", "check", "current", "members", "move", "offsets", "roles_of"]
+__all__ = [
+    "LAYOUTS",
+    "SOURCES",
+    "Offsets",
+    "check",
+    "current",
+    "members",
+    "move",
+    "offsets",
+    "roles_of",
+    "topics_of",
+]
 
 #: Layouts that there are.
 LAYOUTS = ("all", "roles")
@@ -43,12 +54,21 @@ def roles_of(layout: str) -> tuple[str, ...]:
     return ("all",) if layout == "all" else names.ROLES
 
 
+def topics_of(settings: Settings, role: str) -> list[str]:
+    """Topics that a role reads."""
+    return [
+        names.topic(survey, stage, settings.topic_prefix)
+        for survey in settings.surveys
+        for stage in SOURCES[role]
+    ]
+
+
 def offsets(settings: Settings, layout: str) -> dict[str, Offsets]:
     """Offsets that each group of a layout has committed; groups without any are left out."""
     existing = partition_counts(settings)
     found = {}
     for role in roles_of(layout):
-        topics = [names.topic(s, stage, settings.topic_prefix) for s in settings.surveys for stage in SOURCES[role]]
+        topics = topics_of(settings, role)
         group = names.group_id(role, settings.topic_prefix)
         counts = {topic: existing[topic] for topic in topics if topic in existing}
         if known := committed(settings, group, counts):
@@ -66,9 +86,9 @@ def current(settings: Settings) -> str | None:
     """
     used = {layout: groups for layout in LAYOUTS if (groups := offsets(settings, layout))}
     if len(used) > 1:
-        groups = " and ".join(", ".join(found) for found in used.values())
+        listed = " and ".join(", ".join(groups) for groups in used.values())
         raise BoomError(
-            f"both layouts have committed offsets ({groups}): they would handle the same records; decide "
+            f"both layouts have committed offsets ({listed}): they would handle the same records; decide "
             f"for one and delete the others' groups with all stopped: kafka-consumer-groups.sh "
             f"--bootstrap-server {settings.kafka} --delete --group NAME"
         )
@@ -127,11 +147,13 @@ def move(settings: Settings, layout: str) -> list[str]:
             f"workers are still members of {listed}; stop them all first (one that was killed leaves "
             f"after {settings.session_timeout:g} s)"
         )
-    found = current(settings)
-    if found in (None, layout):
+    other = "all" if layout == "roles" else "roles"
+    old, present = offsets(settings, other), offsets(settings, layout)
+    if not old:
         return []
-    old = offsets(settings, found)
     new = _spread(settings, old) if layout == "roles" else _merge(settings, old)
+    if present and present != new:  # equal: a move that was cut off before its end
+        current(settings)
     _commit(settings, new)
     _delete(settings, list(old))
     return [f"moved {len(positions)} offsets to group {group}" for group, positions in new.items()] + [
@@ -144,7 +166,7 @@ def _spread(settings: Settings, old: Mapping[str, Offsets]) -> dict[str, Offsets
     (known,) = old.values()
     new = {}
     for role in names.ROLES:
-        topics = {names.topic(s, stage, settings.topic_prefix) for s in settings.surveys for stage in SOURCES[role]}
+        topics = topics_of(settings, role)
         if mine := {where: offset for where, offset in known.items() if where[0] in topics}:
             new[names.group_id(role, settings.topic_prefix)] = mine
     return new

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import faust
 
 from boom_streams import names
-from boom_streams.agents import classify, enrich, filter, sink
-from boom_streams.agents.delivery import Delivery, Process
+from boom_streams.agents.delivery import Delivery
 from boom_streams.agents.journal import Journal
 from boom_streams.agents.safety import watch_commits, watch_copartitioning, write_before_reading
 from boom_streams.settings import Settings, settings
@@ -25,13 +24,14 @@ __all__ = ["BoomApp", "build_app"]
 
 log = logging.getLogger(__name__)
 
-_MAKERS: dict[str, Callable[[Settings], Process]] = {
-    "enrich": enrich.make,
-    "classify": classify.make,
-    "filter": filter.make,
-    "sink_enriched": sink.make_enriched,
-    "sink_classified": sink.make_classified,
-    "sink_filtered": sink.make_filtered,
+#: What each stage does: a module and the function that makes its ``process``; loaded only where it runs.
+_MAKERS = {
+    "enrich": ("enrich", "make"),
+    "classify": ("classify", "make"),
+    "filter": ("filter", "make"),
+    "sink_enriched": ("sink", "make_enriched"),
+    "sink_classified": ("sink", "make_classified"),
+    "sink_filtered": ("sink", "make_filtered"),
 }
 
 _MAX_BYTES = 12 << 20
@@ -82,7 +82,9 @@ def build_app(config: Settings | None = None) -> BoomApp:
         stage.name: _add_agent(app, config, stage, tables, Journal(journal_folder / f"{stage.name}.json"))
         for stage in stages
     }
-    watch_copartitioning(app, [(table, _sources(config, s)) for s in stages for n in s.tables for table in [tables[n]]])
+    watch_copartitioning(
+        app, [(tables[name], _sources(config, stage)) for stage in stages for name in stage.tables]
+    )
     watch_commits(app)
     return app
 
@@ -166,10 +168,12 @@ def _add_agent(
     def dead_topic(source: str) -> str:
         return source.rpartition(".")[0] + ".dead"
 
+    module, function = _MAKERS[stage.name]
+    make = getattr(importlib.import_module(f"boom_streams.agents.{module}"), function)
     delivery = Delivery(
         app,
         stage.name,
-        _MAKERS[stage.name](config),
+        make(config),
         dead_topic=dead_topic,
         journal=journal,
         tables=[tables[name] for name in stage.tables],

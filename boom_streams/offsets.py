@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from boom_streams.kafka import TIMEOUT, consumer, fail, partition_counts
+from boom_streams.kafka import TIMEOUT, admin, consumer, fail, partition_counts
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
@@ -15,21 +23,30 @@ if TYPE_CHECKING:
 __all__ = ["committed", "headers_of", "scan", "watermarks"]
 
 
-def watermarks(client: Consumer, partitions: Mapping[str, int]) -> dict[tuple[str, int], tuple[int, int]]:
+def watermarks(settings: Settings, partitions: Mapping[str, int]) -> dict[tuple[str, int], tuple[int, int]]:
     """First and next offset of each partition.
 
     Parameters
     ----------
-    client
-        Any consumer.
+    settings
+        Where Kafka is.
     partitions
         Partition count a topic, as `partition_counts` gives them.
     """
-    return {
-        (topic, partition): client.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT)
-        for topic, count in partitions.items()
-        for partition in range(count)
-    }
+    wanted = [TopicPartition(topic, p) for topic, count in partitions.items() for p in range(count)]
+    if not wanted:
+        return {}
+    client = admin(settings)
+    earliest, latest = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    first = client.list_offsets({tp: earliest for tp in wanted}, request_timeout=TIMEOUT)
+    after = client.list_offsets({tp: latest for tp in wanted}, request_timeout=TIMEOUT)
+    try:
+        return {
+            (tp.topic, tp.partition): (future.result().offset, after[tp].result().offset)
+            for tp, future in first.items()
+        }
+    except KafkaException as error:
+        raise fail(settings, error.args[0], ", ".join(partitions), "Describe") from None
 
 
 def committed(settings: Settings, group: str, partitions: Mapping[str, int]) -> dict[tuple[str, int], int]:
@@ -37,13 +54,12 @@ def committed(settings: Settings, group: str, partitions: Mapping[str, int]) -> 
     wanted = [TopicPartition(topic, p) for topic, count in partitions.items() for p in range(count)]
     if not wanted:
         return {}
-    client = consumer(settings, group)
+    request = ConsumerGroupTopicPartitions(group, wanted)
+    (future,) = admin(settings).list_consumer_group_offsets([request], request_timeout=TIMEOUT).values()
     try:
-        found = client.committed(wanted, timeout=TIMEOUT)
+        found = future.result().topic_partitions
     except KafkaException as error:
         raise fail(settings, error.args[0], group, "Describe") from None
-    finally:
-        client.close()
     return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
 
 
@@ -61,7 +77,7 @@ def scan(settings: Settings, topics: Iterable[str]) -> Iterator[Message]:
     client = consumer(settings)
     try:
         counts = {topic: existing[topic] for topic in topics if topic in existing}
-        marks = watermarks(client, counts)
+        marks = watermarks(settings, counts)
         left = {where: high for where, (low, high) in marks.items() if high > low}
         client.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for topic, p in left])
         while left:
@@ -87,4 +103,5 @@ def _drop_finished(client: Consumer, left: dict[tuple[str, int], int]) -> None:
 
 def headers_of(message: Message) -> dict[str, bytes]:
     """Headers of a record; of a repeated name, the last."""
-    return {name: value or b"" for name, value in message.headers() or []}
+    pairs: Iterable[tuple[str, bytes | None]] = message.headers() or []  # type: ignore[assignment]
+    return {name: value or b"" for name, value in pairs}

@@ -1,0 +1,1 @@
+"""The command ``boom-streams``: one file a verb, or a group of verbs."""

@@ -1,0 +1,139 @@
+"""``boom-streams dead list|show|replay``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from boom_streams.dead import DeadLetter
+
+__all__ = ["command"]
+
+
+@click.group("dead")
+def command() -> None:
+    """See what could not be processed, why, and send it through again.
+
+    A dead letter is named by the record that it was: topic/partition/offset.
+
+    \b
+    Examples:
+      boom-streams dead list
+      boom-streams dead show ztf.raw/3/118 --save alert.avro
+      boom-streams dead replay ztf.raw/3/118
+      boom-streams dead replay --all --stage classify
+    """
+
+
+@command.command("list")
+@click.option("--stage", help="Only letters that this stage gave up.")
+@click.option("--replayed", is_flag=True, help="Also those that have been replayed.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def list_letters(stage: str | None, replayed: bool, as_json: bool) -> None:
+    """List the dead letters, each once."""
+    from boom_streams import dead
+    from boom_streams.settings import settings
+
+    found = [letter for letter in dead.letters(settings(), replayed) if stage in (None, letter.stage)]
+    if as_json:
+        for letter in found:
+            click.echo(json.dumps(_as_dict(letter)))
+        return
+    if not found:
+        click.echo("no dead letters")
+        return
+    from rich.table import Table
+
+    from boom_streams.cli.tables import show
+
+    table = Table(title=f"{len(found)} dead letters")
+    for column in ("record", "stage", "time (UTC)", "bytes", "reason"):
+        table.add_column(column, overflow="fold")
+    for letter in found:
+        reason = f"(replayed) {letter.reason}" if letter.replayed else letter.reason
+        table.add_row(letter.id, letter.stage, _time(letter.timestamp), str(letter.size), reason)
+    show(table)
+
+
+@command.command("show")
+@click.argument("record")
+@click.option("--save", type=click.Path(path_type=Path), help="Write the original bytes to this file.")
+@click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
+def show_letter(record: str, save: Path | None, as_json: bool) -> None:
+    """Show all about the dead letter RECORD (topic/partition/offset)."""
+    from boom_streams import dead
+    from boom_streams.settings import settings
+
+    config = settings()
+    letter = _find(dead.letters(config, replayed=True), record)
+    if save is not None:
+        save.write_bytes(dead.read_value(config, letter))
+    if as_json:
+        click.echo(json.dumps(_as_dict(letter)))
+        return
+    for name, value in _as_dict(letter).items():
+        click.echo(f"{name}: {value}" if name != "traceback" or not value else f"{name}:\n{value}")
+    if save is not None:
+        click.echo(f"saved {letter.size} bytes to {save}")
+
+
+@command.command("replay")
+@click.argument("records", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All that have not been replayed.")
+@click.option("--stage", help="With --all: only letters that this stage gave up.")
+def replay_letters(records: tuple[str, ...], everything: bool, stage: str | None) -> None:
+    """Send dead letters through again, after what was wrong has been put right.
+
+    A letter that had no way into the stream is keyed anew and goes to its raw topic, any other to the
+    topic and partition that it came from, with its headers and its timestamp.
+    """
+    from boom_streams import dead
+    from boom_streams.settings import settings
+
+    if bool(records) == everything:
+        raise click.UsageError("name the records, or say --all")
+    config = settings()
+    letters = dead.letters(config, replayed=not everything)
+    if everything:
+        chosen = [letter for letter in letters if stage in (None, letter.stage)]
+    else:
+        chosen = [_find(letters, record) for record in records]
+    done = dead.replay(config, chosen)
+    click.echo(f"replayed {done.sent} of {len(chosen)} dead letters")
+    for name, reason in done.refused.items():
+        click.echo(f"still no alert: {name}: {reason}", err=True)
+    if done.refused:
+        raise SystemExit(1)
+
+
+def _find(letters: list[DeadLetter], record: str) -> DeadLetter:
+    for letter in letters:
+        if letter.id == record:
+            return letter
+    from boom_streams.errors import BoomError
+
+    raise BoomError(f"no dead letter {record}; `boom-streams dead list --replayed` shows all")
+
+
+def _as_dict(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "record": letter.id,
+        "stage": letter.stage,
+        "reason": letter.reason,
+        "time": _time(letter.timestamp),
+        "bytes": letter.size,
+        "key": letter.key.decode(errors="replace") if letter.key is not None else None,
+        "headers": {name: value.decode(errors="replace") for name, value in letter.headers.items()},
+        "replayed": letter.replayed,
+        "traceback": letter.traceback,
+    }
+
+
+def _time(milliseconds: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(" ", "seconds")[:19]

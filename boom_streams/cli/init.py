@@ -1,0 +1,29 @@
+"""``boom-streams init``."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command("init")
+def command() -> None:
+    """Create what is missing in Kafka and MongoDB: topics, collections, indexes.
+
+    Safe at any time: it says what it changed, and changes nothing when all is in place. A topic with
+    another number of partitions than the settings say is an error that names the topic.
+
+    \b
+    Example:
+      boom-streams init
+      BOOM_PARTITIONS=16 boom-streams init
+    """
+    from boom_streams.init import initialise
+    from boom_streams.settings import settings
+
+    changes = initialise(settings())
+    for change in changes:
+        click.echo(change)
+    if not changes:
+        click.echo("all is in place")

@@ -1,0 +1,37 @@
+"""``boom-streams layout``."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command("layout")
+@click.argument("to", type=click.Choice(["all", "roles"]), required=False)
+def command(to: str | None) -> None:
+    """Show the layout of workers, or move the committed offsets to the other.
+
+    `all` is one process that does everything (`faust -A boom_streams worker`), `roles` has a group
+    for each role (`boom-streams up`). Tables stay as they are: their changelogs have the same names
+    in both. Everything must be stopped; nothing is lost, and what is delivered again changes nothing.
+
+    \b
+    Examples:
+      boom-streams layout
+      boom-streams layout roles
+    """
+    from boom_streams import layout
+    from boom_streams.settings import settings
+
+    config = settings()
+    if to is None:
+        click.echo(layout.current(config) or "none yet: no worker has committed an offset")
+        for group, count in layout.members(config).items():
+            click.echo(f"group {group}: {count} workers")
+        return
+    changes = layout.move(config, to)
+    for change in changes:
+        click.echo(change)
+    if not changes:
+        click.echo(f"nothing to move: no group of the other layout than `{to}` has offsets")

@@ -1,0 +1,41 @@
+"""A progress bar for replays."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from boom_streams.replay import Counts
+
+__all__ = ["bar"]
+
+
+@contextmanager
+def bar(shown: bool = True) -> Iterator[Callable[[Counts], None]]:
+    """Show a bar of the bytes read and the alerts written on stderr, if that is a terminal."""
+    if not shown or not sys.stderr.isatty():
+        yield lambda counts: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    share, text = TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[text]}")
+    columns = ("replay", BarColumn(), share, text, TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as display:
+        task = display.add_task("replay", total=None, text="")
+        shown_at = 0.0
+
+        def update(counts: Counts) -> None:
+            nonlocal shown_at
+            now = time.monotonic()
+            if now - shown_at < 0.1 and counts.consumed < counts.total:
+                return
+            shown_at = now
+            text = f"{counts.alerts} alerts, {counts.per_second:.0f}/s"
+            display.update(task, completed=counts.consumed, total=counts.total, text=text)
+
+        yield update

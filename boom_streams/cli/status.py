@@ -1,0 +1,67 @@
+"""``boom-streams status``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
+@click.option("--interval", type=click.FloatRange(0.1), default=1.0, help="Seconds to measure rates.")
+def command(as_json: bool, interval: float) -> None:
+    """Show what the broker is doing: lag, rates, dead letters, tables, and what is missing.
+
+    The exit code is 1 if something is missing.
+
+    \b
+    Examples:
+      boom-streams status
+      boom-streams status --json | jq '.stages[] | {role, lag}'
+    """
+    from boom_streams.settings import settings
+    from boom_streams.status import collect
+
+    report = collect(settings(), interval)
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    else:
+        _print(report)
+    if report["missing"]:
+        raise SystemExit(1)
+
+
+def _print(report: dict[str, Any]) -> None:
+    if report["stages"]:
+        title = f"stages (layout: {report['layout'] or 'not started yet'})"
+        _table(title, ("role", "topic", "workers", "lag", "per_second"), report["stages"])
+    if report["topics"]:
+        rows = [{"topic": name, **topic} for name, topic in report["topics"].items()]
+        _table("topics", ("topic", "records", "per_second"), rows)
+    for survey, letters in report["dead"].items():
+        click.echo(f"dead letters of {survey}: {letters}")
+    for name, records in report["tables"].items():
+        click.echo(f"table {name}: {records} records in its changelog")
+    for name, documents in report["archive"].items():
+        click.echo(f"archive {name}: {documents} documents")
+    for problem in report["missing"]:
+        click.echo(f"missing: {problem}")
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    from rich.table import Table
+
+    from boom_streams.cli.tables import show
+
+    table = Table(title=title)
+    for column in columns:
+        justify: Literal["left", "right"] = "left" if column in ("role", "topic") else "right"
+        table.add_column(column.replace("_", " "), justify=justify)
+    for row in rows:
+        table.add_row(*(str(row[column]) for column in columns))
+    show(table)

@@ -1,0 +1,169 @@
+"""What the broker is doing, and what it lacks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pymongo.errors import PyMongoError
+
+from boom_streams import dead, layout, mongo, names
+from boom_streams.errors import BoomError, ServiceError
+from boom_streams.kafka import partition_counts, required_topics, topic_problems
+from boom_streams.offsets import committed, watermarks
+
+if TYPE_CHECKING:
+    from boom_streams.settings import Settings
+
+__all__ = ["collect", "lag", "total_lag"]
+
+Marks = Mapping[tuple[str, int], tuple[int, int]]
+
+
+def collect(settings: Settings, interval: float = 1.0) -> dict[str, Any]:
+    """Everything that ``boom-streams status`` shows, ready for JSON.
+
+    Parameters
+    ----------
+    settings
+        Which broker.
+    interval
+        Seconds over which the rates are measured.
+
+    Returns
+    -------
+    dict
+        ``layout``, ``stages`` (a role, topic and group each: lag, records in the topic, records handled
+        a second, workers), ``topics`` (records, records a second), ``dead`` (letters not replayed, a survey
+        each), ``tables`` (records in the changelog, which compaction shrinks to the table's size),
+        ``archive`` (documents a collection), ``missing`` (sentences).
+    """
+    report: dict[str, Any] = {"kafka": settings.kafka, "layout": None, "stages": [], "topics": {}}
+    report |= {"dead": {}, "tables": {}, "archive": {}, "missing": []}
+    try:
+        _kafka(settings, interval, report)
+    except BoomError as error:
+        report["missing"].append(str(error))
+    _archive(settings, report)
+    return report
+
+
+def lag(settings: Settings, running: str = "roles") -> dict[tuple[str, str], int]:
+    """Records that each role of a layout has still to handle, a (role, topic) each."""
+    marks = _marks(settings)
+    return {
+        (role, topic): _behind(marks, positions, topic)
+        for role, positions in _positions(settings, running, marks).items()
+        for topic in layout.topics_of(settings, role)
+    }
+
+
+def total_lag(settings: Settings, running: str = "roles") -> int:
+    """Records that are still to be handled by anyone."""
+    return sum(lag(settings, running).values())
+
+
+def _kafka(settings: Settings, interval: float, report: dict[str, Any]) -> None:
+    existing = partition_counts(settings)
+    report["missing"] += topic_problems(settings, existing)
+    try:
+        report["layout"] = layout.current(settings)
+    except ServiceError:
+        raise
+    except BoomError as error:
+        report["missing"].append(str(error))
+    running = report["layout"] or "roles"
+    first, began = _marks(settings), time.monotonic()
+    before = _positions(settings, running, first)
+    time.sleep(interval)
+    marks, seconds = _marks(settings), time.monotonic() - began
+    after = _positions(settings, running, marks)
+    workers = layout.members(settings)
+    for role, positions in after.items():
+        group = names.group_id(role, settings.topic_prefix)
+        if not workers.get(group):
+            hint = "start them with `boom-streams up`"
+            report["missing"].append(f"no worker runs as `{role}` (group {group}); {hint}")
+        for topic in layout.topics_of(settings, role):
+            done = _handled(before[role], positions, topic)
+            report["stages"].append(
+                {
+                    "role": role,
+                    "topic": topic,
+                    "group": group,
+                    "workers": workers.get(group, 0),
+                    "lag": _behind(marks, positions, topic),
+                    "per_second": round(done / seconds, 1),
+                }
+            )
+    for topic in sorted({topic for topic, _ in marks}):
+        rate = round(_grown(first, marks, topic) / seconds, 1)
+        report["topics"][topic] = {"records": _records(marks, topic), "per_second": rate}
+    for table in names.TABLES:
+        changelog = names.changelog_topic(table, settings.topic_prefix)
+        report["tables"][table] = _records(marks, changelog)
+    report["dead"] = dead.count(settings)
+
+
+def _archive(settings: Settings, report: dict[str, Any]) -> None:
+    try:
+        database = mongo.database(settings)
+        present = set(database.list_collection_names())
+        for survey in settings.surveys:
+            for kind in ("alerts", "alerts_aux", "alerts_cutouts", "filter_matches"):
+                name = names.collection(survey, kind)
+                if name in present:
+                    report["archive"][name] = database[name].estimated_document_count()
+                else:
+                    hint = "create it with `boom-streams init`"
+                    report["missing"].append(f"collection {name} does not exist; {hint}")
+        if not database["filters"].count_documents({"active": True}, limit=1):
+            report["missing"].append("no filter is active; add one with `boom-streams filters add`")
+    except PyMongoError as error:
+        reason = str(error).split(",")[0]
+        report["missing"].append(
+            f"MongoDB does not answer ({reason}); start it with `boom-streams services start`, or set "
+            "BOOM_MONGO_URI to one that runs"
+        )
+
+
+def _marks(settings: Settings) -> Marks:
+    """First and next offsets of every partition of this broker's topics that exist."""
+    existing = partition_counts(settings)
+    filters = names.filter_topic("", settings.topic_prefix)
+    ours = {*required_topics(settings), *(topic for topic in existing if topic.startswith(filters))}
+    return watermarks(settings, {topic: existing[topic] for topic in ours & existing.keys()})
+
+
+def _positions(settings: Settings, running: str, marks: Marks) -> dict[str, dict[tuple[str, int], int]]:
+    found = {}
+    for role in layout.roles_of(running):
+        counts: dict[str, int] = {}
+        for topic, _ in marks:
+            if topic in layout.topics_of(settings, role):
+                counts[topic] = counts.get(topic, 0) + 1
+        found[role] = committed(settings, names.group_id(role, settings.topic_prefix), counts)
+    return found
+
+
+def _behind(marks: Marks, positions: layout.Offsets, topic: str) -> int:
+    return sum(
+        high - max(low, positions.get(where, low))
+        for where, (low, high) in marks.items()
+        if where[0] == topic
+    )
+
+
+def _handled(before: layout.Offsets, after: layout.Offsets, topic: str) -> int:
+    return sum(offset - before.get(where, offset) for where, offset in after.items() if where[0] == topic)
+
+
+def _records(marks: Marks, topic: str) -> int:
+    return sum(high - low for where, (low, high) in marks.items() if where[0] == topic)
+
+
+def _grown(before: Marks, after: Marks, topic: str) -> int:
+    return sum(
+        high - before.get(where, (0, high))[1] for where, (_, high) in after.items() if where[0] == topic
+    )
