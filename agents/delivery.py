@@ -26,7 +26,7 @@ from pymongo.errors import ConnectionFailure, ExecutionTimeout, WTimeoutError
 
 from boom_streams.agents.journal import Journal
 from boom_streams.agents.output import Output, Send
-from boom_streams.errors import BadRecord
+from boom_streams.errors import BadRecord, ServiceError
 from boom_streams.tables.store import StateTable, View
 
 __all__ = ["Delivery", "Process", "Record", "Result", "Work", "fail_stop"]
@@ -34,7 +34,7 @@ __all__ = ["Delivery", "Process", "Record", "Result", "Work", "fail_stop"]
 log = logging.getLogger(__name__)
 
 _LOST = 70
-_MONGO_AWAY = (ConnectionFailure, ExecutionTimeout, WTimeoutError)
+_AWAY = (ConnectionFailure, ExecutionTimeout, WTimeoutError, ServiceError)
 
 
 @dataclass(slots=True)
@@ -221,10 +221,10 @@ class Delivery:
         while True:
             try:
                 return await asyncio.to_thread(self.process, work)
-            except _MONGO_AWAY as error:
+            except _AWAY as error:
                 if self.app.should_stop:
                     os._exit(0)  # nothing of the batch is acknowledged: it comes again
-                log.warning("%s waits for MongoDB: %s", self.stage, str(error).partition(",")[0])
+                log.warning("%s waits: %s", self.stage, str(error).partition(",")[0])
                 await asyncio.sleep(0.5)
 
     async def _finish(self, stream: Any, work: Work, results: list[Result], generation: int) -> None:

@@ -2,20 +2,138 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from boom_streams import kafka, mongo, names, wire
+from boom_streams import kafka, mongo, names, offsets, wire
 from boom_streams.agents.delivery import Process, Record, Result, Work
 from boom_streams.agents.output import Send
 from boom_streams.archive import Archive
 from boom_streams.filters import Evaluator, Filter, FilterStore, Match
+from boom_streams.schema.filtered import Passed, encode_filtered
 from boom_streams.settings import Settings
-from boom_streams.schema.filtered import encode_filtered
 from boom_streams.surveys import get_survey
 
 __all__ = ["make"]
 
 log = logging.getLogger(__name__)
+
+Fields = Mapping[str, Any]
+
+#: Longest wait for the sink to store the cutouts of alerts that passed, seconds.
+_CUTOUT_PATIENCE = 60.0
+
+
+def make(config: Settings) -> Process:
+    """Make the stage for the configured surveys."""
+    stage = _Stage(config)
+    return stage.process
+
+
+class _Stage:
+    def __init__(self, config: Settings) -> None:
+        self._config = config
+        database = mongo.database(config)
+        scratch = f"scratch_{socket.gethostname()}_{os.getpid()}"
+        self._evaluator = Evaluator(database, scratch, config.filter_timeout_ms)
+        self._store = FilterStore(database)
+        self._archive = Archive(database, config.surveys)
+        self._filters: dict[str, list[Filter]] = {}
+        self._topics: set[str] = set()
+        self._loaded = float("-inf")
+
+    def process(self, work: Work) -> list[Result]:
+        self._reload()
+        fields = [wire.fields(record.value) for record in work.records]
+        results = [Result() for _ in work.records]
+        for survey, filters in self._filters.items():
+            chosen = [index for index, alert in enumerate(fields) if alert["survey"] == survey]
+            if not chosen or not filters:
+                continue
+            matches, failures = self._evaluator.evaluate([fields[index] for index in chosen], filters)
+            for failure in failures:
+                log.warning("filter %s is suspended: %s", failure.filter.name, failure.reason)
+                self._store.suspend(failure.filter.id, failure.filter.fid, failure.reason)
+                self._loaded = float("-inf")
+            passed: dict[int, list[Match]] = {}
+            for match in matches:
+                passed.setdefault(chosen[match.index], []).append(match)
+            self._publish(work, fields, passed, results)
+        return results
+
+    def _reload(self) -> None:
+        """Load the active filters again when they are older than a few seconds."""
+        if time.monotonic() - self._loaded < self._config.filter_refresh:
+            return
+        for survey in self._config.surveys:
+            self._filters[survey] = self._store.load_active(survey)
+            for found in self._filters[survey]:
+                if found.name not in self._topics:
+                    kafka.ensure_filter_topic(self._config, found.name)
+                    self._topics.add(found.name)
+        self._loaded = time.monotonic()
+
+    def _publish(
+        self, work: Work, fields: Sequence[Fields], passed: Mapping[int, list[Match]], results: list[Result]
+    ) -> None:
+        if not passed:
+            return
+        survey = fields[next(iter(passed))]["survey"]
+        cutouts = self._cutouts(survey, {fields[i]["candid"]: work.records[i] for i in passed})
+        prefix = self._config.topic_prefix
+        for index, matches in passed.items():
+            record, alert = work.records[index], fields[index]
+            results[index].sends = [
+                Send(
+                    names.filter_topic(match.filter.name, prefix),
+                    record.key,
+                    _message(alert, [match], match.filter.programids(survey), cutouts),
+                    record.partition,
+                )
+                for match in matches
+            ]
+            everyone = frozenset(p for match in matches for p in match.filter.programids(survey))
+            results[index].sends.append(
+                Send(
+                    names.topic(survey, "filtered", prefix),
+                    record.key,
+                    _message(alert, matches, everyone, cutouts),
+                    record.partition,
+                )
+            )
+
+    def _cutouts(self, survey: str, records: Mapping[int, Record]) -> dict[int, dict[str, bytes]]:
+        """Cutouts of alerts, read from the archive once the sink has got that far."""
+        found = self._archive.read_cutouts(survey, list(records))
+        missing = {candid: record for candid, record in records.items() if candid not in found}
+        deadline = time.monotonic() + _CUTOUT_PATIENCE
+        while missing and time.monotonic() < deadline:
+            waiting = {c for c, record in missing.items() if not self._stored(survey, record)}
+            found |= self._archive.read_cutouts(survey, list(missing))
+            missing = {c: record for c, record in missing.items() if c not in found and c in waiting}
+            if missing:
+                time.sleep(0.2)
+        return found
+
+    def _stored(self, survey: str, record: Record) -> bool:
+        """Whether the sink has committed beyond the enriched record that this one was made from."""
+        partition, _, offset = record.headers.get("enriched", b"0:-1").decode().partition(":")
+        role = "all" if self._config.role == "all" else "sink"
+        group = names.group_id(role, self._config.topic_prefix)
+        topic = names.topic(survey, "enriched", self._config.topic_prefix)
+        stored = offsets.committed(self._config, group, {topic: self._config.partitions})
+        return stored.get((topic, int(partition)), 0) > int(offset)
+
+
+def _message(
+    alert: Fields, matches: Sequence[Match], programids: frozenset[int], cutouts: Mapping[int, dict[str, bytes]]
+) -> bytes:
+    passed = [
+        Passed(m.filter.id, m.filter.name, m.filter.fid, json.dumps(m.annotations, sort_keys=True)) for m in matches
+    ]
+    return encode_filtered(get_survey(alert["survey"]), alert, passed, programids, cutouts.get(alert["candid"]))

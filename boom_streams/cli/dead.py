@@ -26,7 +26,7 @@ def command() -> None:
       boom-streams dead show ztf.raw/3/118 --save alert.avro
       boom-streams dead replay ztf.raw/3/118
       boom-streams dead replay --all --stage classify
-    """
+    """  # noqa: D301 - click needs the real backspace
 
 
 @command.command("list")

@@ -18,7 +18,7 @@ def command() -> None:
     Example:
       boom-streams init
       BOOM_PARTITIONS=16 boom-streams init
-    """
+    """  # noqa: D301 - click needs the real backspace
     from boom_streams.init import initialise
     from boom_streams.settings import settings
 

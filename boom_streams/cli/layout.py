@@ -20,7 +20,7 @@ def command(to: str | None) -> None:
     Examples:
       boom-streams layout
       boom-streams layout roles
-    """
+    """  # noqa: D301 - click needs the real backspace
     from boom_streams import layout
     from boom_streams.settings import settings
 

@@ -30,7 +30,7 @@ def command(survey: str, paths: tuple[Path, ...], rate: float | None, limit: int
       boom-streams replay ztf ztf_public_20240617.tar.gz
       boom-streams replay ztf night/ --rate 50
       boom-streams replay ztf alert.avro more.avro --limit 100
-    """
+    """  # noqa: D301 - click needs the real backspace
     from boom_streams.cli.progress import bar
     from boom_streams.replay import replay
     from boom_streams.settings import settings

@@ -23,7 +23,7 @@ def command(as_json: bool, interval: float) -> None:
     Examples:
       boom-streams status
       boom-streams status --json | jq '.stages[] | {role, lag}'
-    """
+    """  # noqa: D301 - click needs the real backspace
     from boom_streams.settings import settings
     from boom_streams.status import collect
 

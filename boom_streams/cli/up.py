@@ -26,7 +26,7 @@ def command(**workers: int) -> None:
       boom-streams up
       boom-streams up --enrich 2 --classify 2
       boom-streams up --enrich 0 --classify 0 --filter 0    # sinks only, on another machine
-    """
+    """  # noqa: D301 - click needs the real backspace
     import threading
 
     from boom_streams import layout

@@ -107,9 +107,10 @@ class Ztf:
         if not all(isinstance(h, list) and all(isinstance(p, dict) for p in h) for h in histories):
             raise BadRecord("no ZTF alert: its history is not a list of points")
         prv, forced = histories
-        if prv and "forcediffimflux" in prv[0]:
+        moved = bool(prv) and "forcediffimflux" in prv[0]
+        if moved:
             prv, forced = [], prv + forced
-        return _Packet(schema, record, position, _candidate(packet), prv, forced)
+        return _Packet(schema, record, position, _candidate(packet), prv, forced, moved)
 
 
 @dataclass(slots=True)
@@ -122,6 +123,8 @@ class _Packet:
     candidate: dict[str, Any]
     prv: list[dict[str, Any]]
     forced: list[dict[str, Any]]
+    moved: bool
+    """Forced photometry lay in ``prv_candidates``."""
 
 
 def properties(candidate: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,7 +206,9 @@ def _alerts(packets: list[_Packet], own: list[Points]) -> list[Alert]:
     """Histories, fluxes and coordinates of a whole batch at once."""
     if not packets:
         return []
-    series, fluxes = light_curves(own, [packet.prv for packet in packets], [packet.forced for packet in packets])
+    alike = len({packet.schema for packet in packets}) == 1 and not any(packet.moved for packet in packets)
+    prv, forced = [packet.prv for packet in packets], [packet.forced for packet in packets]
+    series, fluxes = light_curves(own, prv, forced, alike=alike)
     for packet, values in zip(packets, fluxes, strict=True):
         packet.candidate.update(values)
     ra = np.array([packet.position.ra for packet in packets])

@@ -92,14 +92,18 @@ def pack_detections(candidates: Sequence[Mapping[str, Any]]) -> list[Points | Ba
     out: list[Points | BadRecord] = []
     for candidate in candidates:
         try:
-            out.append(points.from_columns(_columns([candidate], _PRV), 1, _PRV))
+            out.append(points.from_columns(_columns([candidate], _PRV, False), 1, _PRV))
         except BadRecord as error:
             out.append(error)
     return out
 
 
 def light_curves(
-    own: Sequence[Points], prv: Sequence[Sequence[Mapping[str, Any]]], forced: Sequence[Sequence[Mapping[str, Any]]]
+    own: Sequence[Points],
+    prv: Sequence[Sequence[Mapping[str, Any]]],
+    forced: Sequence[Sequence[Mapping[str, Any]]],
+    *,
+    alike: bool = False,
 ) -> tuple[list[dict[str, Points]], list[dict[str, float]]]:
     """Light curves of each alert of a batch, and the fluxes of its own detection.
 
@@ -109,6 +113,8 @@ def light_curves(
         Each alert's own detection (`pack_detections`).
     prv, forced : sequence of sequences of mappings
         Each packet's ``prv_candidates`` and forced photometry.
+    alike : bool
+        All packets have one schema, so that the points of a kind have the same fields (faster).
 
     Returns
     -------
@@ -118,12 +124,12 @@ def light_curves(
         psfFlux, psfFluxErr, apFlux, apFluxErr (nJy), snr_psf, snr_ap; without those that are missing.
     """
     owners = np.arange(len(own))
-    listed, kept = _pack_good(list(itertools.chain.from_iterable(prv)), _PRV)
+    listed, kept = _pack_good(list(itertools.chain.from_iterable(prv)), _PRV, alike)
     owner = np.repeat(owners, [len(history) for history in prv])[kept]
     detected, limited = _shapes(listed)
     detections = np.concatenate([listed[detected], *own])
     fluxes = _fill_fluxes(detections, len(own))
-    measured, kept = _pack_good(list(itertools.chain.from_iterable(forced)), _FP)
+    measured, kept = _pack_good(list(itertools.chain.from_iterable(forced)), _FP, alike)
     usable = _fill_forced(measured)
     forced_owner = np.repeat(owners, [len(history) for history in forced])[kept][usable]
     split = {
@@ -143,18 +149,22 @@ def _shapes(listed: Points) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     return known & mag & error & sign, known & ~mag & ~error & ~sign & limit
 
 
-def _columns(history: Sequence[Mapping[str, Any]], dtype: np.dtype[Any]) -> dict[str, Sequence[Any]]:
-    columns = points.columns(history, dtype.names or ())
+def _columns(
+    history: Sequence[Mapping[str, Any]], dtype: np.dtype[Any], alike: bool
+) -> dict[str, Sequence[Any]]:
+    columns = points.columns(history, dtype.names or (), alike=alike)
     for name, clean in _CLEAN.items():
         if name in columns:
             columns[name] = [clean(value) for value in columns[name]]
     return columns
 
 
-def _pack_good(history: Sequence[Mapping[str, Any]], dtype: np.dtype[Any]) -> tuple[Points, Integers]:
+def _pack_good(
+    history: Sequence[Mapping[str, Any]], dtype: np.dtype[Any], alike: bool = False
+) -> tuple[Points, Integers]:
     """Pack points; one that does not fit is dropped. Also gives the indices of those that are kept."""
     try:
-        packed = points.from_columns(_columns(history, dtype), len(history), dtype)
+        packed = points.from_columns(_columns(history, dtype, alike), len(history), dtype)
         return packed, np.arange(len(history))
     except BadRecord:
         if len(history) == 1:

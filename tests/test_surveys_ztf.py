@@ -1,0 +1,473 @@
+"""The ZTF adapter: made-up packets for each rule, and every real packet there is."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bson
+import fastavro
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boom_streams import avro, points
+from boom_streams.errors import BadRecord, SettingsError
+from boom_streams.surveys import Alert, get_survey
+from boom_streams.surveys.ztf import properties
+
+ZTF = get_survey("ztf")
+DATA = Path(__file__).parents[2] / "shared" / "data"
+real_data = pytest.mark.skipif(not DATA.is_dir(), reason="no real alerts: ../shared/data is absent")
+
+TYPES = {"fid": "int", "programid": "int", "pid": "long", "candid": "long", "field": "long", "rfid": "long"}
+TEXTS = ("isdiffpos", "ssnamenr", "procstatus", "drbversion")
+POINT_FIELDS = "jd fid pid programid candid isdiffpos field ra dec magpsf sigmapsf magap sigmagap diffmaglim rb".split()
+FORCED_FIELDS = "jd fid pid programid rfid magzpsci diffmaglim forcediffimflux forcediffimfluxunc procstatus".split()
+CANDIDATE_FIELDS = [*POINT_FIELDS, *"drb ssdistnr ssmagnr ssnamenr sgscore1 jdstarthist drbversion nothing".split()]
+
+
+def record_schema(name: str, fields: list[str]) -> dict[str, Any]:
+    kinds = {name: TYPES.get(name, "string" if name in TEXTS else "double") for name in fields}
+    return {
+        "type": "record",
+        "name": name,
+        "fields": [{"name": field, "type": ["null", kind]} for field, kind in kinds.items()],
+    }
+
+
+def packet_schema(*, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    stamp = {
+        "type": "record",
+        "name": "stamp",
+        "fields": [{"name": "fileName", "type": "string"}, {"name": "stampData", "type": ["null", "bytes"]}],
+    }
+    fields = [
+        {"name": "schemavsn", "type": "string"},
+        {"name": "publisher", "type": "string"},
+        {"name": "objectId", "type": ["null", "string"]},
+        {"name": "candid", "type": ["null", "long"]},
+        {"name": "candidate", "type": ["null", record_schema("candidate", CANDIDATE_FIELDS)]},
+        {"name": "prv_candidates", "type": ["null", {"type": "array", "items": record_schema("p", POINT_FIELDS)}]},
+        {"name": "fp_hists", "type": ["null", {"type": "array", "items": record_schema("f", FORCED_FIELDS)}]},
+        {"name": "cutoutScience", "type": ["null", stamp]},
+        {"name": "cutoutTemplate", "type": ["null", "stamp"]},
+    ]
+    return {"type": "record", "name": "alert", "fields": [f for f in fields if f["name"] not in leave_out]}
+
+
+def candidate(**changes: Any) -> dict[str, Any]:
+    own = {"jd": 2460000.5, "fid": 1, "pid": 7, "programid": 1, "candid": 42, "isdiffpos": "t", "ra": 10.0}
+    return own | {"dec": 20.0, "magpsf": 18.0, "sigmapsf": 0.1, "magap": 18.1, "sigmagap": 0.2, "drb": 0.9} | changes
+
+
+def detection(jd: float, candid: int | None, **changes: Any) -> dict[str, Any]:
+    return candidate(jd=jd, candid=candid, **changes)
+
+
+def limit(jd: float, **changes: Any) -> dict[str, Any]:
+    return {"jd": jd, "fid": 1, "programid": 1, "diffmaglim": 20.0} | changes
+
+
+def forced(jd: float, flux: float | None, error: float | None = 10.0, **changes: Any) -> dict[str, Any]:
+    point = {"jd": jd, "fid": 2, "programid": 1, "magzpsci": 26.0, "procstatus": "0"}
+    return point | {"forcediffimflux": flux, "forcediffimfluxunc": error} | changes
+
+
+def container(packet: dict[str, Any] | None = None, *, leave_out: tuple[str, ...] = (), **changes: Any) -> bytes:
+    whole = {"schemavsn": "9.9", "publisher": "made up", "objectId": "ZTF00aaaaaaa", "candid": 42}
+    whole |= {"candidate": candidate(), "cutoutScience": {"fileName": "x", "stampData": b"gz"}} | changes
+    out = io.BytesIO()
+    fastavro.writer(out, packet_schema(leave_out=leave_out), [packet or whole])
+    return out.getvalue()
+
+
+def decode(data: bytes) -> Alert:
+    (alert,) = ZTF.decode([data])
+    assert isinstance(alert, Alert), alert
+    return alert
+
+
+def test_document_keeps_the_whole_candidate_without_nulls() -> None:
+    own = candidate(ssnamenr="null", nothing=math.nan, drbversion="d6", rb=math.inf, jdstarthist=2459000.0)
+    alert = decode(container(candidate=own))
+    kept = alert.document["candidate"]
+    assert {name: kept[name] for name in ("jd", "fid", "candid", "drbversion", "band", "isdiffpos")} == {
+        "jd": 2460000.5,
+        "fid": 1,
+        "candid": 42,
+        "drbversion": "d6",
+        "band": "g",
+        "isdiffpos": True,
+    }
+    assert not {"ssnamenr", "nothing", "rb", "sgscore1"} & set(kept)
+    assert kept["psfFlux"] == pytest.approx(10 ** (-0.4 * (18.0 - 31.4)))
+    assert kept["snr_psf"] == pytest.approx(1.0857362 / 0.1)
+    assert kept["apFlux"] == pytest.approx(10 ** (-0.4 * (18.1 - 31.4)), rel=1e-6)
+    assert alert.document["_id"] == 42
+    assert alert.document["coordinates"]["radec_geojson"] == {"type": "Point", "coordinates": [-170.0, 20.0]}
+    assert alert.history_start == 2459000.0
+    assert alert.cutouts == {"cutoutScience": b"gz"}
+    assert bson.decode(bson.encode(alert.document)) == alert.document
+
+
+def test_own_detection_is_in_the_series_and_replaces_a_listed_one() -> None:
+    prv = [detection(2459990.5, 41, magpsf=19.0), detection(2460000.5, 42, magpsf=25.0)]
+    series = decode(container(prv_candidates=prv)).series["prv_candidates"]
+    assert series["candid"].tolist() == [41, 42]
+    assert series["magpsf"].tolist() == [19.0, 18.0]
+    assert series["drb"][1] == np.float32(0.9)
+
+
+def test_equal_points_the_last_counts_and_series_are_sorted() -> None:
+    prv = [
+        detection(2459995.5, 40),
+        detection(2459990.5, 41, magpsf=19.0),
+        detection(2459990.5, 41, magpsf=19.5),
+        detection(2459990.5, 39, fid=2),
+        detection(2459990.5, None, magpsf=17.0),
+        detection(2459990.5, None, magpsf=17.5),
+        limit(2459980.5),
+        limit(2459980.5, diffmaglim=19.0),
+        limit(2459980.5, fid=2),
+        limit(2459980.5, programid=2),
+    ]
+    fp = [forced(2459970.5, 50.0), forced(2459960.5, 10.0), forced(2459970.5, 60.0)]
+    series = decode(container(prv_candidates=prv, fp_hists=fp)).series
+    none = np.iinfo(np.int64).min
+    found = series["prv_candidates"]
+    assert list(zip(found["jd"], found["fid"], found["candid"], found["magpsf"], strict=True)) == [
+        (2459990.5, 1, none, 17.5),
+        (2459990.5, 1, 41, 19.5),
+        (2459990.5, 2, 39, 18.0),
+        (2459995.5, 1, 40, 18.0),
+        (2460000.5, 1, 42, 18.0),
+    ]
+    limits = series["prv_nondetections"]
+    assert sorted(zip(limits["fid"], limits["programid"], limits["diffmaglim"], strict=True)) == [
+        (1, 1, 19.0),
+        (1, 2, 20.0),
+        (2, 1, 20.0),
+    ]
+    assert limits["psfFluxErr"][-1] == pytest.approx(10 ** (-0.4 * (20.0 - 31.4)) / 5)
+    assert series["fp_hists"]["forcediffimflux"].tolist() == [10.0, 60.0]
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        detection(2459990.5, 1, sigmapsf=None),
+        detection(2459990.5, 1, isdiffpos=None),
+        detection(2459990.5, 1, magpsf=math.nan),
+        detection(math.nan, 1),
+        detection(2459990.5, 1, fid=4),
+        detection(2459990.5, 1, fid=400),
+        detection(2459990.5, 1, field=2**40),
+        limit(2459990.5, diffmaglim=None),
+        limit(2459990.5, magpsf=18.0),
+        limit(2459990.5, isdiffpos="t"),
+    ],
+)
+def test_one_bad_point_drops_only_that_point(point: dict[str, Any]) -> None:
+    good = [detection(2459989.5, 5), limit(2459988.5)]
+    alert, other = ZTF.decode([container(prv_candidates=[*good, point]), container(prv_candidates=good)])
+    assert isinstance(alert, Alert)
+    assert isinstance(other, Alert)
+    for name in ("prv_candidates", "prv_nondetections"):
+        assert alert.series[name].tobytes() == other.series[name].tobytes()
+    assert len(alert.series["prv_candidates"]) == 2
+    assert len(alert.series["prv_nondetections"]) == 1
+
+
+def test_forced_photometry() -> None:
+    fp = [
+        forced(1.5, -31.0),
+        forced(2.5, 30.0),
+        forced(3.5, -99999.0),
+        forced(4.5, None),
+        forced(5.5, 40.0, -99999.0),
+        forced(6.5, 40.0, None),
+        forced(7.5, 40.0, magzpsci=None),
+        forced(8.5, 40.0, 0.0),
+    ]
+    series = decode(container(fp_hists=fp)).series["fp_hists"]
+    documents = points.to_documents(series, ZTF.BANDS, ZTF.BOOLEANS)
+    assert [document["jd"] for document in documents] == [1.5, 2.5, 3.5, 4.5]
+    scale = 10 ** (0.4 * (31.4 - 26.0))
+    assert documents[0]["psfFlux"] == pytest.approx(-31 * scale)
+    assert documents[0]["psfFluxErr"] == pytest.approx(10 * scale)
+    assert documents[0]["magpsf"] == pytest.approx(26 - 2.5 * math.log10(31), abs=1e-6)
+    assert documents[0]["sigmapsf"] == pytest.approx(1.0857362 * 10 / 31)
+    assert documents[0]["isdiffpos"] is False
+    assert documents[0]["band"] == "r"
+    assert not {"magpsf", "sigmapsf", "isdiffpos", "snr_psf"} & set(documents[1])
+    for document in documents[2:]:
+        assert "psfFlux" not in document
+        assert "forcediffimflux" not in document
+        assert document["psfFluxErr"] == pytest.approx(10 * scale)
+
+
+def test_packets_without_history_or_stamps() -> None:
+    alert = decode(container(leave_out=("fp_hists", "cutoutTemplate"), cutoutScience=None))
+    assert {name: len(series) for name, series in alert.series.items()} == {
+        "prv_candidates": 1,
+        "prv_nondetections": 0,
+        "fp_hists": 0,
+    }
+    assert alert.cutouts == {}
+    assert math.isnan(alert.history_start)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"candidate": candidate(fid=4)}, "fid is 4"),
+        ({"candidate": candidate(fid=None)}, "fid is None"),
+        ({"candidate": candidate(jd=None)}, "jd is missing"),
+        ({"candidate": candidate(jd=math.nan)}, "jd is nan"),
+        ({"candidate": candidate(ra=360.0)}, "ra is 360.0"),
+        ({"candidate": candidate(ra=-0.1)}, "ra is -0.1"),
+        ({"candidate": candidate(dec=90.1)}, "dec is 90.1"),
+        ({"candidate": candidate(dec=math.inf)}, "dec is inf"),
+        ({"candidate": candidate(magpsf=None)}, "magpsf is missing"),
+        ({"candidate": candidate(sigmapsf=math.nan)}, "sigmapsf is missing"),
+        ({"candidate": candidate(isdiffpos=None)}, "isdiffpos is missing"),
+        ({"candidate": candidate(field=2**40)}, "field does not fit"),
+        ({"candidate": None}, "candidate is missing"),
+        ({"objectId": None}, "objectId is missing"),
+        ({"candid": None}, "candid is missing"),
+        ({"leave_out": ("candidate", "candid")}, "its schema lacks candid, candidate"),
+        ({"leave_out": ("objectId",)}, "its schema lacks objectId"),
+    ],
+)
+def test_bad_alerts_name_the_reason_and_leave_the_others(changes: dict[str, Any], reason: str) -> None:
+    bad, good, also_bad = ZTF.decode([container(**changes), container(), b"nonsense"])
+    assert isinstance(bad, BadRecord)
+    assert reason in str(bad)
+    assert isinstance(good, Alert)
+    assert isinstance(also_bad, BadRecord)
+
+
+def test_several_alerts_in_one_container_must_be_split() -> None:
+    out = io.BytesIO()
+    _, packet = avro.read_one(container())
+    fastavro.writer(out, packet_schema(), [packet, packet])
+    (answer,) = ZTF.decode([out.getvalue()])
+    assert isinstance(answer, avro.NotSingle)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("t", True), ("T", True), ("true", True), ("1", True), ("f", False), ("0", False), ("", False)],
+)
+def test_isdiffpos(value: str, expected: bool) -> None:
+    kept = decode(container(candidate=candidate(isdiffpos=value))).document["candidate"]
+    assert kept["isdiffpos"] is expected
+    assert (kept["psfFlux"] > 0) is expected
+
+
+@pytest.mark.parametrize(("programid", "level"), [(1, 1), (2, 2), (3, 3), (0, 3), (64, 3), (-1, 3)])
+def test_levels(programid: int, level: int) -> None:
+    assert ZTF.level(programid) == level
+
+
+@given(st.permutations(range(5)), st.data())
+def test_a_batch_is_its_members(order: list[int], data: st.DataObject) -> None:
+    packets = [
+        container(prv_candidates=[detection(2459990.5 + n, n) for n in range(5)], candid=100),
+        container(prv_candidates=[limit(2459990.5 + n) for n in range(3)], fp_hists=[forced(3.5, 50.0)]),
+        container(leave_out=("fp_hists",), prv_candidates=[limit(2459990.5), detection(2459991.5, None)]),
+        b"nonsense",
+        container(candidate=candidate(fid=9)),
+    ]
+    chosen = [packets[i] for i in order[: data.draw(st.integers(0, 5))]]
+    for packet, together in zip(chosen, ZTF.decode(chosen), strict=True):
+        (alone,) = ZTF.decode([packet])
+        if isinstance(alone, BadRecord):
+            assert str(alone) == str(together)
+            continue
+        assert isinstance(together, Alert)
+        assert alone.document == together.document
+        assert {n: s.tobytes() for n, s in alone.series.items()} == {
+            n: s.tobytes() for n, s in together.series.items()
+        }
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({}, False),
+        ({"ssdistnr": 5.0}, True),
+        ({"ssdistnr": 0.0, "ssmagnr": 19.0}, True),
+        ({"ssdistnr": 12.0, "ssmagnr": 19.0}, False),
+        ({"ssdistnr": -999.0, "ssmagnr": -999.0}, False),
+        ({"ssdistnr": 5.0, "ssmagnr": -999.0}, False),
+    ],
+)
+def test_rock(columns: dict[str, float], expected: bool) -> None:
+    assert properties(columns)["rock"] is expected
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({}, False),
+        ({"sgscore1": 0.77, "distpsnr1": 2.0}, True),
+        ({"sgscore1": float(np.float32(0.76)), "distpsnr1": 1.0}, False),
+        ({"sgscore1": 0.77, "distpsnr1": 2.1}, False),
+        ({"sgscore1": 0.77, "distpsnr1": -999.0}, False),
+        ({"sgscore1": 0.3, "distpsnr1": 1.0, "srmag1": 20.0, "szmag1": 16.9}, True),
+        ({"sgscore1": 0.3, "distpsnr1": 1.0, "srmag1": 20.0, "simag1": 16.9}, True),
+        ({"sgscore1": 0.3, "distpsnr1": 1.1, "srmag1": 20.0, "simag1": 16.9}, False),
+        ({"sgscore1": 0.3, "distpsnr1": 1.0, "srmag1": 20.0, "simag1": 17.0}, False),
+        ({"sgscore1": 0.3, "distpsnr1": 1.0, "srmag1": 20.0, "simag1": -999.0}, False),
+        ({"sgscore1": 0.1, "distpsnr1": 0.0, "srmag1": 20.0, "simag1": 16.0}, False),
+    ],
+)
+def test_star(columns: dict[str, float], expected: bool) -> None:
+    assert properties(columns)["star"] is expected
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({}, False),
+        ({"neargaiabright": 20.0, "maggaiabright": 12.0}, True),
+        ({"neargaiabright": 20.1, "maggaiabright": 12.0}, False),
+        ({"neargaiabright": -999.0, "maggaiabright": -999.0}, False),
+        ({"neargaiabright": 3.0, "maggaiabright": 12.1}, False),
+        ({"sgscore3": 0.5, "distpsnr3": 20.0, "srmag3": 15.0}, True),
+        ({"sgscore2": 0.5, "distpsnr2": 20.0, "srmag2": 15.1}, False),
+        ({"sgscore2": 0.5, "distpsnr2": 20.0, "srmag2": -999.0}, False),
+        ({"sgscore2": float(np.float32(0.49)), "distpsnr2": 20.0, "srmag2": 15.0}, False),
+        ({"sgscore2": 0.5, "distpsnr2": -999.0, "srmag2": 14.0}, True),
+        ({"sgscore1": 0.5, "distpsnr1": 0.4, "sgmag1": -999.0}, True),
+        ({"sgscore1": 0.5, "distpsnr1": 0.4, "simag1": 16.9}, True),
+        ({"sgscore1": 0.5, "distpsnr1": 0.4, "srmag1": 17.0}, False),
+        ({"sgscore1": 0.5, "distpsnr1": 0.5, "srmag1": 16.0}, False),
+    ],
+)
+def test_near_brightstar(columns: dict[str, float], expected: bool) -> None:
+    assert properties(columns)["near_brightstar"] is expected
+
+
+def test_sso() -> None:
+    assert properties({"ssdistnr": -999.0})["sso"] == {"is_sso": False, "source": "ipac"}
+    assert properties({"ssdistnr": 3.0, "ssmagnr": 18.0, "ssnamenr": "123"})["sso"] == {
+        "is_sso": True,
+        "designation": "123",
+        "separation_arcsec": 3.0,
+        "predicted_mag": 18.0,
+        "source": "ipac",
+    }
+
+
+def test_unknown_survey() -> None:
+    with pytest.raises(SettingsError, match="'LSS'.*ZTF"):
+        get_survey("LSS")
+
+
+def real_files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(folder.rglob("*")):
+        if path.suffix == ".avro" and path.is_file():
+            yield path.name, path.read_bytes()
+        elif path.name.endswith(".tar.gz"):
+            with tarfile.open(path) as archive:
+                for member in archive:
+                    opened = archive.extractfile(member)
+                    if opened is not None:
+                        yield member.name, opened.read()
+
+
+BROKEN = {
+    "121540793515135009.avro",
+    "121540793515135010.avro",
+    "516434762915010006.avro",
+    "516442805615015004.avro",
+}
+TRUNCATED = {"516401801315010009.avro", "516442330015015017.avro", "516476004815015005.avro"}
+COUNTS = {"20231012": 24, "20200202": 12, "20231018": 561, "20211121_snappy": 110, "schema_history": 28, "ampel": 83}
+
+
+@real_data
+@pytest.mark.parametrize("folder", COUNTS)
+def test_every_real_packet_decodes(folder: str) -> None:
+    alerts: list[Alert] = []
+    for name, data in real_files(DATA / "alerts" / "ztf" / folder):
+        try:
+            parts, damage = avro.split(data)
+        except BadRecord:
+            assert name in BROKEN
+            continue
+        assert (damage is not None) == (name in TRUNCATED)
+        for alert in ZTF.decode(parts):
+            assert isinstance(alert, Alert), (name, alert)
+            alerts.append(alert)
+    assert len(alerts) == COUNTS[folder]
+    if folder == "20231018":
+        assert len({alert.candid for alert in alerts}) == 558
+        assert len({alert.object_id for alert in alerts}) == 515
+    for alert in alerts:
+        own = alert.series["prv_candidates"]
+        assert (own["candid"] == alert.candid).sum() == 1
+        assert None not in alert.document["candidate"].values()
+        bson.encode(alert.document)
+        for name, series in alert.series.items():
+            documents = points.to_documents(series, ZTF.BANDS, ZTF.BOOLEANS)
+            assert points.from_documents(documents, ZTF.SERIES[name]).tobytes() == series.tobytes()
+
+
+@real_data
+def test_a_file_that_ends_too_early_has_one_good_alert() -> None:
+    ends = Counter(
+        len(avro.split(data)[0]) for name, data in real_files(DATA / "alerts/ztf/ampel") if name in TRUNCATED
+    )
+    assert ends == {1: 3}
+
+
+@real_data
+def test_forced_photometry_in_the_history_of_a_test_packet() -> None:
+    (path,) = (DATA / "alerts/ztf/schema_history").glob("forcedphot_test_*")
+    series = decode(path.read_bytes()).series
+    assert len(series["fp_hists"]) == 18
+    assert len(series["prv_nondetections"]) == 0
+
+
+@real_data
+def test_reference_alert() -> None:
+    expected = json.loads((DATA / "expected_results.json").read_text())["boom_ztf_2695378462115010012"]
+
+    def near(value: float) -> Any:
+        return pytest.approx(value, rel=5e-6, abs=1e-6)
+
+    (path,) = (DATA / "alerts/reference/ztf").glob("2695378462115010012.avro")
+    alert = decode(path.read_bytes())
+    for name in ("prv_candidates", "prv_nondetections", "fp_hists"):
+        assert len(alert.series[name]) == expected["ingest"][name]
+    for name in ("rock", "star", "near_brightstar"):
+        assert alert.properties[name] is expected["properties"][name]
+    own = alert.document["candidate"]
+    assert own["psfFlux"] == near(-3957191.6)
+    assert own["psfFluxErr"] == near(55887.786)
+    assert own["apFlux"] == near(-3650897.6)
+    assert own["apFluxErr"] == near(24546.988)
+    fp = points.to_documents(alert.series["fp_hists"], ZTF.BANDS, ZTF.BOOLEANS)
+    assert (fp[0]["magpsf"], fp[0]["sigmapsf"], fp[0]["isdiffpos"]) == (near(20.801506), near(0.3616859), True)
+    stated = expected["forced_phot_point"]
+    (point,) = (p for p in fp if abs(p["jd"] - stated["jd"]) < 1e-7 and "ztf" + p["band"] == stated["band"])
+    assert (point["magpsf"], point["isdiffpos"]) == (near(15.949999), False)
+    assert point["sigmapsf"] == near(0.002316) or abs(point["sigmapsf"] - 0.002316) < 1e-6
+    assert point["psfFlux"] < 0
+    for name, value in stated["packet"].items():
+        assert point[name] == near(value)
+    stated = expected["prv_candidate_point"]
+    prv = points.to_documents(alert.series["prv_candidates"], ZTF.BANDS, ZTF.BOOLEANS)
+    (point,) = (p for p in prv if abs(p["jd"] - stated["jd"]) < 1e-7)
+    assert (round(point["magpsf"], 4), round(point["sigmapsf"], 4)) == (stated["magpsf"], stated["sigmapsf"])
