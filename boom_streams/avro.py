@@ -80,7 +80,7 @@ def read_header(container: bytes) -> Header:
 
 
 def read(container: bytes) -> tuple[list[dict[str, Any]], BadRecord | None]:
-    """Records of a container, and what is wrong after the last good one, if anything.
+    """Give the records of a container, and what is wrong after the last good one, if anything.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def read(container: bytes) -> tuple[list[dict[str, Any]], BadRecord | None]:
 
 
 def read_one(container: bytes) -> tuple[Schema, dict[str, Any]]:
-    """Schema and record of a container that holds one record.
+    """Give schema and record of a container that holds one record.
 
     Raises
     ------
@@ -130,9 +130,7 @@ def split(container: bytes) -> tuple[list[bytes], BadRecord | None]:
     pairs, error = _collect(container)
     sync = container[len(header.raw) : len(header.raw) + _SYNC]
     head = header.raw if header.codec == "null" else _header_bytes(header.schema)
-    return [
-        b"".join((head, sync, _zigzag(1), _zigzag(len(datum)), datum, sync)) for _, datum in pairs
-    ], error
+    return [b"".join((head, sync, _zigzag(1), _zigzag(len(datum)), datum, sync)) for _, datum in pairs], error
 
 
 @lru_cache(maxsize=256)
@@ -170,7 +168,7 @@ def _collect(container: bytes) -> tuple[list[tuple[dict[str, Any], bytes]], BadR
     pairs = []
     try:
         for pair in _records(container):
-            pairs.append(pair)  # noqa: PERF402 - what came before an error must be kept
+            pairs.append(pair)  # what came before an error is kept
     except BadRecord as error:
         if not pairs:
             raise
@@ -181,7 +179,7 @@ def _collect(container: bytes) -> tuple[list[tuple[dict[str, Any], bytes]], BadR
 
 
 def _records(container: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """Records, each with its bytes, until the end or the first damage (`BadRecord`)."""
+    """Yield records, each with its bytes, until the end or the first damage (`BadRecord`)."""
     header = read_header(container)
     at = len(header.raw) + _SYNC
     sync = container[len(header.raw) : at]

@@ -54,7 +54,9 @@ def load_schema(source: bytes) -> Schema:
     except BadRecord:
         raise
     except Exception as error:
-        raise BadRecord(f"the Avro schema in the header cannot be used ({type(error).__name__}: {str(error)[:120]})") from None
+        raise BadRecord(
+            f"the Avro schema in the header cannot be used ({type(error).__name__}: {str(error)[:120]})"
+        ) from None
     version = tree.get("version")
     return Schema(tree, parsed, version if isinstance(version, str) else None, names)
 
@@ -96,12 +98,12 @@ def _measure(node: Any, known: dict[str, tuple[int, int] | None]) -> tuple[int, 
 
 
 def cut_schema(schema: Schema, paths: Sequence[Sequence[str]]) -> Any:
-    """Parsed schema that ends after the last of the fields at `paths` (those that it has)."""
+    """Parse the schema again without what follows the last of the fields at `paths` (those that it has)."""
     return _parse(_cut(schema.source, [path for path in paths if _has(schema.source, path)]))
 
 
 def _record_in(kind: Any) -> dict[str, Any] | None:
-    """The record that a field's type defines in place, alone or as one branch of a union."""
+    """Find the record that a field's type defines in place, alone or as one branch of a union."""
     branches = [kind] if isinstance(kind, dict) else kind if isinstance(kind, list) else []
     records = [b for b in branches if isinstance(b, dict) and b.get("type") == "record"]
     return records[0] if len(records) == 1 else None
@@ -116,7 +118,7 @@ def _has(record: dict[str, Any], path: Sequence[str]) -> bool:
 
 
 def _cut(record: dict[str, Any], paths: list[Sequence[str]]) -> dict[str, Any]:
-    """The record's schema without the fields that follow the last wanted one."""
+    """Copy the record's schema without the fields that follow the last wanted one."""
     heads = {path[0] for path in paths}
     fields = list(record["fields"])
     while len(fields) > 1 and fields[-1]["name"] not in heads:

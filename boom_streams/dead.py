@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from confluent_kafka import Message, TopicPartition
 
 from boom_streams import names
-from boom_streams.errors import BadRecord, BoomError
+from boom_streams.errors import BadRecord, BoomError, ServiceError
 from boom_streams.kafka import TIMEOUT, consumer
-from boom_streams.offsets import headers_of, scan
+from boom_streams.offsets import headers_of, scan, watermarks
 from boom_streams.raw import raw_records
 from boom_streams.surveys import get_survey
 from boom_streams.writer import Writer
@@ -211,19 +211,30 @@ def _with_mark(letter: DeadLetter, replayed: bool) -> DeadLetter:
 
 
 def _values(settings: Settings, chosen: Collection[DeadLetter]) -> Iterator[tuple[DeadLetter, bytes]]:
-    """Read the original bytes of letters from the dead-letter topics, in the letters' order."""
-    client = consumer(settings)
-    try:
-        for letter in chosen:
-            topic = names.topic(letter.survey, "dead", settings.topic_prefix)
-            partition, offset = letter.at
-            client.assign([TopicPartition(topic, partition, offset)])
-            found = client.consume(1, timeout=TIMEOUT)
-            if not found or found[0].error() is not None or found[0].offset() != offset:
-                raise BoomError(f"the dead letter {letter.id} is no longer in {topic}")
-            yield letter, found[0].value() or b""
-    finally:
-        client.close()
+    """Read the original bytes of letters, each dead-letter topic once."""
+    for survey in sorted({letter.survey for letter in chosen}):
+        topic = names.topic(survey, "dead", settings.topic_prefix)
+        left = {letter.at: letter for letter in chosen if letter.survey == survey}
+        marks = watermarks(settings, {topic: settings.partitions})
+        gone = [letter.id for (p, offset), letter in left.items() if offset < marks[topic, p][0]]
+        if gone:
+            raise BoomError(f"these dead letters are no longer in {topic}: {', '.join(gone)}")
+        client = consumer(settings)
+        try:
+            starts: dict[int, int] = {}
+            for partition, offset in left:
+                starts[partition] = min(offset, starts.get(partition, offset))
+            client.assign([TopicPartition(topic, p, offset) for p, offset in starts.items()])
+            while left:
+                messages = client.consume(1, timeout=TIMEOUT) + client.consume(500, timeout=0)
+                if not messages:
+                    raise ServiceError(f"Kafka at {settings.kafka} does not give the records of {topic}")
+                for message in messages:
+                    at = (int(message.partition() or 0), int(message.offset() or 0))
+                    if message.error() is None and at in left:
+                        yield left.pop(at), message.value() or b""
+        finally:
+            client.close()
 
 
 def _send(settings: Settings, writer: Writer, letter: DeadLetter, value: bytes) -> None:

@@ -40,6 +40,9 @@ MAX_BYTES = 12 << 20
 #: Seconds that one request to the broker may take.
 TIMEOUT = 10.0
 
+#: Seconds after which a broker that has not answered at all counts as absent.
+_ABSENT_AFTER = 4.0
+
 _QUIET = logging.getLogger("boom_streams.kafka.client")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
@@ -117,6 +120,7 @@ def producer(settings: Settings, **overrides: Any) -> Producer:
         "message.max.bytes": MAX_BYTES,
         "queue.buffering.max.kbytes": 64 << 10,
         "delivery.timeout.ms": 60_000,
+        "topic.metadata.propagation.max.ms": 3_000,
     }
     config |= {name.replace("_", "."): value for name, value in overrides.items()}
     return Producer(config, logger=_QUIET)
@@ -176,7 +180,7 @@ def partition_counts(settings: Settings, client: AdminClient | None = None) -> d
         If Kafka does not answer.
     """
     try:
-        topics = (client or admin(settings)).list_topics(timeout=TIMEOUT).topics
+        topics = (client or admin(settings)).list_topics(timeout=_ABSENT_AFTER).topics
     except KafkaException as error:
         raise fail(settings, error.args[0], "*", "Describe") from None
     return {name: len(topic.partitions) for name, topic in topics.items()}

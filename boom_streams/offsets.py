@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     Consumer,
     ConsumerGroupTopicPartitions,
+    KafkaError,
     KafkaException,
     Message,
     TopicPartition,
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     from boom_streams.settings import Settings
 
 __all__ = ["committed", "headers_of", "scan", "watermarks"]
+
+#: Errors of a broker that has just been told about a topic, or has just started.
+_PASSING = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
 
 
 def watermarks(settings: Settings, partitions: Mapping[str, int]) -> dict[tuple[str, int], tuple[int, int]]:
@@ -38,15 +46,19 @@ def watermarks(settings: Settings, partitions: Mapping[str, int]) -> dict[tuple[
         return {}
     client = admin(settings)
     earliest, latest = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    first = client.list_offsets({tp: earliest for tp in wanted}, request_timeout=TIMEOUT)
-    after = client.list_offsets({tp: latest for tp in wanted}, request_timeout=TIMEOUT)
-    try:
-        return {
-            (tp.topic, tp.partition): (future.result().offset, after[tp].result().offset)
-            for tp, future in first.items()
-        }
-    except KafkaException as error:
-        raise fail(settings, error.args[0], ", ".join(partitions), "Describe") from None
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        first = client.list_offsets({tp: earliest for tp in wanted}, request_timeout=TIMEOUT)
+        after = client.list_offsets({tp: latest for tp in wanted}, request_timeout=TIMEOUT)
+        try:
+            return {
+                (tp.topic, tp.partition): (future.result().offset, after[tp].result().offset)
+                for tp, future in first.items()
+            }
+        except KafkaException as error:
+            if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                raise fail(settings, error.args[0], ", ".join(partitions), "Describe") from None
+            time.sleep(0.1)
 
 
 def committed(settings: Settings, group: str, partitions: Mapping[str, int]) -> dict[tuple[str, int], int]:
@@ -79,9 +91,9 @@ def scan(settings: Settings, topics: Iterable[str]) -> Iterator[Message]:
         counts = {topic: existing[topic] for topic in topics if topic in existing}
         marks = watermarks(settings, counts)
         left = {where: high for where, (low, high) in marks.items() if high > low}
-        client.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for topic, p in left])
+        client.assign([TopicPartition(topic, p, marks[topic, p][0]) for topic, p in left])
         while left:
-            for message in client.consume(500, timeout=0.2):
+            for message in client.consume(500, timeout=0.02):
                 if (error := message.error()) is not None:
                     raise fail(settings, error, str(message.topic()), "Read")
                 where = (str(message.topic()), int(message.partition() or 0))

@@ -58,13 +58,14 @@ def mag_to_flux(mag: ArrayLike, error: ArrayLike, sign: ArrayLike = 1.0) -> tupl
 
 
 def flux_to_mag(flux: ArrayLike, error: ArrayLike, zero_point: ArrayLike = ZP_NJY) -> tuple[Floats, Floats]:
-    """AB magnitude and its error from a flux and its error, in units in which `zero_point` is 1.
+    """AB magnitude and its error from a flux and its error; a flux of 1 has magnitude `zero_point`.
 
-    m = -2.5 log10(f) + zero_point, error = FACTOR e / f (BOOM `flux2mag`). NaN where the flux is not positive.
+    m = -2.5 log10(f) + zero_point, error = FACTOR e / f (BOOM `flux2mag`). NaN unless the flux is positive.
     """
     fluxes = np.asarray(flux, np.float64)
     positive = np.where(fluxes > 0, fluxes, np.nan)
-    return -2.5 * np.log10(positive) + zero_point, FACTOR * np.asarray(error, np.float64) / positive
+    mag = np.asarray(zero_point, np.float64) - 2.5 * np.log10(positive)
+    return mag, FACTOR * np.asarray(error, np.float64) / positive
 
 
 def limit_to_fluxerr(limit: ArrayLike) -> Floats:

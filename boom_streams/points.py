@@ -20,6 +20,7 @@ from boom_streams.errors import BadRecord
 __all__ = [
     "Points",
     "columns",
+    "drop_infinities",
     "dumps",
     "empty",
     "from_columns",
@@ -35,7 +36,7 @@ Points = NDArray[np.void]
 
 
 def missing(dtype: np.dtype[Any]) -> Any:
-    """The value that stands for none in a column of this dtype."""
+    """Give the value that stands for none in a column of this dtype."""
     if dtype.kind == "f":
         return np.nan
     if dtype.kind in "iu":
@@ -55,8 +56,8 @@ def columns(
 ) -> dict[str, Sequence[Any]]:
     """Values of each named field over the points, None where a point has none.
 
-    With `alike`, all points must have the fields of the first (as those of one Avro schema do): names that it lacks
-    are left out, which is faster.
+    With `alike`, all points must have the fields of the first (as those of one Avro schema do): names that it
+    lacks are left out, which is faster.
     """
     if not points:
         return {}
@@ -71,7 +72,7 @@ def columns(
 
 
 def from_columns(values: Mapping[str, Sequence[Any]], count: int, dtype: np.dtype[Any]) -> Points:
-    """Pack columns of Python values; columns that `dtype` lacks are ignored, infinities are missing.
+    """Pack columns of Python values; columns that `dtype` lacks are ignored.
 
     Raises
     ------
@@ -133,7 +134,9 @@ def to_documents(
     else:
         marks = [None] * len(points)
     names, absent, texts, truths = plan
-    rows = points.tolist() if wanted is None else points[list(names)].tolist() if names else [()] * len(points)
+    rows = (
+        points.tolist() if wanted is None else points[list(names)].tolist() if names else [()] * len(points)
+    )
     documents = []
     for row, band in zip(rows, marks, strict=True):
         document = {
@@ -151,6 +154,14 @@ def to_documents(
             document["band"] = band
         documents.append(document)
     return documents
+
+
+def drop_infinities(points: Points) -> None:
+    """Make infinite values missing, in place."""
+    for name, kind in _kinds(points.dtype):
+        if kind.kind == "f":
+            column = points[name]
+            column[np.isinf(column)] = np.nan
 
 
 def dumps(points: Points) -> bytes:
@@ -198,9 +209,7 @@ def _document_plan(
 def _convert(name: str, values: Sequence[Any], kind: np.dtype[Any]) -> NDArray[Any]:
     try:
         if kind.kind == "f":
-            floats = np.fromiter(values, kind, len(values))
-            floats[np.isinf(floats)] = np.nan
-            return floats
+            return np.fromiter(values, kind, len(values))
         if kind.kind == "S":
             return np.array([_bytes(value) for value in values], kind)
         try:

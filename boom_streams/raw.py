@@ -1,6 +1,6 @@
 """The one function that writes ``<survey>.raw``: key, partition and margin records of alerts.
 
-* Key: HEALPix cell (nested, nside 256) of the alert's position, in decimal; partition: Kafka's own choice for it
+* Key: HEALPix cell (nested, nside 256) of the alert's position, in decimal; partition: Kafka's choice for it
 * Margin records: the position only, for partitions that hold a cell within 5 arcsec; header ``role: margin``
 * Containers with several alerts become one record each; what cannot be placed comes back with its reason
 """
@@ -17,7 +17,16 @@ from boom_streams import avro, sky
 from boom_streams.errors import BadRecord
 from boom_streams.surveys.base import Position, Survey
 
-__all__ = ["MARGIN_ARCSEC", "NSIDE", "RawBatch", "RawRecord", "cell_key", "is_placed", "raw_batch", "raw_records"]
+__all__ = [
+    "MARGIN_ARCSEC",
+    "NSIDE",
+    "RawBatch",
+    "RawRecord",
+    "cell_key",
+    "is_placed",
+    "raw_batch",
+    "raw_records",
+]
 
 #: Resolution of the cells that are keys of the raw topic, about 14 arcmin.
 NSIDE = 256
@@ -54,12 +63,12 @@ class RawBatch:
 
 
 def raw_records(container: bytes, survey: Survey, partitions: int) -> RawBatch:
-    """Records for one container; see `raw_batch`, which is much faster for many."""
+    """Make the records for one container; see `raw_batch`, which is much faster for many."""
     return raw_batch([container], survey, partitions)
 
 
 def raw_batch(containers: Iterable[bytes], survey: Survey, partitions: int) -> RawBatch:
-    """Records for containers of one or more alerts each, in order, and what cannot be placed.
+    """Make the records for containers of one or more alerts each, in order; say what cannot be placed.
 
     Parameters
     ----------
@@ -99,7 +108,7 @@ def cell_key(cell: int) -> bytes:
 
 
 def is_placed(key: bytes | None, partition: int, partitions: int, cell: int | None = None) -> bool:
-    """Whether a raw record has a cell as its key, lies in that key's partition, and belongs to `cell` (if given)."""
+    """Whether a raw record's key is a cell (`cell`, if given), and it lies in that key's partition."""
     if key is None or not key.isdigit() or len(key) > 6 or int(key) >= _CELLS:
         return False
     if cell is not None and key != cell_key(cell):

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = [
     "cells",
     "galactic",
+    "mean_position",
     "murmur2",
     "neighbour_cells",
     "raw_partition",
@@ -35,10 +36,10 @@ _GALACTIC = np.array(
     ]
 )
 _SIDES = 16
-#: Vertices lie this much further out than the disc's edge: no straight cell edge cuts the disc between two of them,
-#: with 5 % to spare for edges that are not straight.
+#: Vertices lie this much further out than the disc's edge: no straight cell edge cuts the disc between two of
+#: them, with 5 % to spare for edges that are not straight.
 _CIRCUMSCRIBED = 1.05 / np.cos(np.pi / _SIDES)
-#: No more than this many cells (of nside 1) of a cell's own coordinates pass in a radian, in any direction: at most
+#: A cell's own coordinates (nside 1) change by no more than this in a radian, in any direction: at most
 #: 1.02 in the equatorial zone, and hypot(sqrt(6) / 2, sqrt(6) / pi / cos(24.1 deg)) = 1.49 in the polar caps.
 _STEEPEST = 1.6
 
@@ -52,8 +53,8 @@ def neighbour_cells(ra: ArrayLike, dec: ArrayLike, nside: int, radius_arcsec: fl
     """For each position, the other cells that a disc around it touches, sorted.
 
     A cell that comes within 10 % more than the radius may be listed too, none that comes within it is missed:
-    edges are straight over such a distance, so one that cuts the disc has a vertex of the circumscribed 16-gon behind
-    it, and cells that meet in a corner inside the disc are asked for around that corner.
+    edges are straight over such a distance, so one that cuts the disc has a vertex of the circumscribed
+    16-gon behind it, and cells that meet in a corner inside the disc are asked for around that corner.
 
     Parameters
     ----------
@@ -83,7 +84,9 @@ def neighbour_cells(ra: ArrayLike, dec: ArrayLike, nside: int, radius_arcsec: fl
     for place, touched in zip(near, around, strict=True):
         found[place] = tuple(np.unique(touched[touched != own[place]]).tolist())
     corner_lon, corner_lat = _corners(own[near], nside)
-    at_corner = separation_arcsec(lon[near, None], lat[near, None], corner_lon, corner_lat) <= radius_arcsec * 1.05
+    at_corner = (
+        separation_arcsec(lon[near, None], lat[near, None], corner_lon, corner_lat) <= radius_arcsec * 1.05
+    )
     rows, which = np.nonzero(at_corner)
     if len(rows):
         around = _circle(corner_lon[rows, which], corner_lat[rows, which], radius * 0.05, nside)
@@ -140,7 +143,7 @@ def _locate(ra: Floats, dec: Floats, nside: int) -> tuple[Integers, Floats, Floa
 
 
 def _vectors(ra: ArrayLike, dec: ArrayLike) -> Floats:
-    """Unit vectors, shape (3, ...)."""
+    """Make unit vectors, shape (3, ...)."""
     lon, lat = np.radians(ra), np.radians(dec)
     return np.array([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
 
@@ -160,3 +163,12 @@ def _corners(own: Integers, nside: int) -> tuple[Floats, Floats]:
     """Corners of cells in degrees, shape (n, 4) each."""
     lon, lat = boundaries_lonlat(own, 1, nside, order="nested")
     return lon.to_value(units.deg), lat.to_value(units.deg)
+
+
+def mean_position(ra: ArrayLike, dec: ArrayLike) -> tuple[float, float]:
+    """Mean of positions that lie close together: (ra, dec) in ICRS degrees; of one position, that position."""
+    lon, lat = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
+    if len(lon) == 1:
+        return float(lon[0]), float(lat[0])
+    x, y, z = _vectors(lon, lat).sum(axis=1)
+    return float(np.degrees(np.arctan2(y, x)) % 360.0), float(np.degrees(np.arctan2(z, np.hypot(x, y))))

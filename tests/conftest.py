@@ -18,6 +18,13 @@ ROOT = Path(__file__).resolve().parent.parent
 MakeSettings = Callable[..., Settings]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that use real services: ``-m "not services"`` leaves them out."""
+    for item in items:
+        if "services" in getattr(item, "fixturenames", ()):
+            item.add_marker("services")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """Root of the checkout."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from typing import Any
@@ -58,7 +59,9 @@ def container(
 ) -> bytes:
     out = io.BytesIO()
     records = [record(n) for n in range(1, count + 1)]
-    fastavro.writer(out, schema or SCHEMA, records, codec=codec, sync_interval=interval, sync_marker=b"~" * 16)
+    fastavro.writer(
+        out, schema or SCHEMA, records, codec=codec, sync_interval=interval, sync_marker=b"~" * 16
+    )
     return out.getvalue()
 
 
@@ -236,7 +239,11 @@ def test_hostile_lengths_allocate_nothing(length: int) -> None:
     schema = {"type": "record", "name": "x", "fields": [{"name": "a", "type": "bytes"}]}
     with pytest.raises(BadRecord):
         avro.read_one(raw_container(schema, zigzag(length)[:10] + b"abc"))
-    array = {"type": "record", "name": "x", "fields": [{"name": "a", "type": {"type": "array", "items": "int"}}]}
+    array = {
+        "type": "record",
+        "name": "x",
+        "fields": [{"name": "a", "type": {"type": "array", "items": "int"}}],
+    }
     with pytest.raises(BadRecord):
         avro.read_one(raw_container(array, zigzag(abs(length))[:10] + b"abc"))
 
@@ -257,15 +264,11 @@ def test_any_damage_gives_records_or_bad_record(
         data[place % len(data)] = value
     damaged = bytes(data[: None if cut is None else cut % len(data)]) + extra
     for function in (avro.read, avro.split, avro.read_one):
-        try:
+        with contextlib.suppress(BadRecord):
             function(damaged)  # type: ignore[operator]
-        except BadRecord as error:
-            assert str(error)
-    try:
+    with contextlib.suppress(BadRecord):
         header = avro.read_header(damaged)
         avro.prefix_reader(header.schema, ("objectId", "candidate.ra"))(damaged)
-    except BadRecord as error:
-        assert str(error)
 
 
 @given(st.binary(max_size=200))

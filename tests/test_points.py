@@ -14,7 +14,15 @@ from boom_streams import points
 from boom_streams.errors import BadRecord
 
 DTYPE = np.dtype(
-    [("jd", "f8"), ("fid", "i1"), ("pid", "i8"), ("mag", "f4"), ("isdiffpos", "i1"), ("name", "S8"), ("n", "i2")]
+    [
+        ("jd", "f8"),
+        ("fid", "i1"),
+        ("pid", "i8"),
+        ("mag", "f4"),
+        ("isdiffpos", "i1"),
+        ("name", "S8"),
+        ("n", "i2"),
+    ]
 )
 BANDS = {1: "g", 2: "r"}
 BOOLEANS = frozenset({"isdiffpos"})
@@ -48,6 +56,7 @@ def test_what_is_missing_is_absent() -> None:
         {"jd": float("inf"), "fid": None, "mag": float("nan"), "pid": None, "isdiffpos": None, "n": None},
     ]
     packed = points.pack(history, DTYPE)
+    points.drop_infinities(packed)
     assert points.to_documents(packed, BANDS, BOOLEANS) == [{"jd": 1.0, "fid": 9}, {}]
     assert packed["isdiffpos"].tolist() == [-128, -128]
 
@@ -89,7 +98,9 @@ def test_none() -> None:
     assert len(points.loads(b"", DTYPE)) == 0
 
 
-@pytest.mark.parametrize("point", [{"fid": 300}, {"fid": "x"}, {"n": 2**20}, {"jd": "soon"}, {"pid": float("nan")}])
+@pytest.mark.parametrize(
+    "point", [{"fid": 300}, {"fid": "x"}, {"n": 2**20}, {"jd": "soon"}, {"pid": float("nan")}]
+)
 def test_what_does_not_fit_names_its_column(point: dict[str, Any]) -> None:
     with pytest.raises(BadRecord, match=next(iter(point))):
         points.pack([{"jd": 1.0}, point], DTYPE)

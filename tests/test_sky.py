@@ -87,7 +87,9 @@ def test_known_cells() -> None:
 def test_galactic_matrix_is_astropys() -> None:
     rng = np.random.default_rng(2)
     ra = np.append(rng.uniform(0, 360, 1000), [0.0, 266.4049948, 192.859508, 0.0, 0.0])
-    dec = np.append(np.degrees(np.arcsin(rng.uniform(-1, 1, 1000))), [0.0, -28.9361739, 27.128336, 90.0, -90.0])
+    dec = np.append(
+        np.degrees(np.arcsin(rng.uniform(-1, 1, 1000))), [0.0, -28.9361739, 27.128336, 90.0, -90.0]
+    )
     truth = SkyCoord(ra * units.deg, dec * units.deg).galactic
     longitude, latitude = sky.galactic(ra, dec)
     assert np.abs(latitude - truth.b.deg).max() < 1e-9

@@ -29,9 +29,39 @@ real_data = pytest.mark.skipif(not DATA.is_dir(), reason="no real alerts: ../sha
 
 TYPES = {"fid": "int", "programid": "int", "pid": "long", "candid": "long", "field": "long", "rfid": "long"}
 TEXTS = ("isdiffpos", "ssnamenr", "procstatus", "drbversion")
-POINT_FIELDS = "jd fid pid programid candid isdiffpos field ra dec magpsf sigmapsf magap sigmagap diffmaglim rb".split()
-FORCED_FIELDS = "jd fid pid programid rfid magzpsci diffmaglim forcediffimflux forcediffimfluxunc procstatus".split()
-CANDIDATE_FIELDS = [*POINT_FIELDS, *"drb ssdistnr ssmagnr ssnamenr sgscore1 jdstarthist drbversion nothing".split()]
+POINT_FIELDS = [
+    "jd",
+    "fid",
+    "pid",
+    "programid",
+    "candid",
+    "isdiffpos",
+    "field",
+    "ra",
+    "dec",
+    "magpsf",
+    "sigmapsf",
+    "magap",
+    "sigmagap",
+    "diffmaglim",
+    "rb",
+]
+FORCED_FIELDS = [
+    "jd",
+    "fid",
+    "pid",
+    "programid",
+    "rfid",
+    "magzpsci",
+    "diffmaglim",
+    "forcediffimflux",
+    "forcediffimfluxunc",
+    "procstatus",
+]
+CANDIDATE_FIELDS = [
+    *POINT_FIELDS,
+    *["drb", "ssdistnr", "ssmagnr", "ssnamenr", "sgscore1", "jdstarthist", "drbversion", "nothing"],
+]
 
 
 def record_schema(name: str, fields: list[str]) -> dict[str, Any]:
@@ -55,7 +85,10 @@ def packet_schema(*, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
         {"name": "objectId", "type": ["null", "string"]},
         {"name": "candid", "type": ["null", "long"]},
         {"name": "candidate", "type": ["null", record_schema("candidate", CANDIDATE_FIELDS)]},
-        {"name": "prv_candidates", "type": ["null", {"type": "array", "items": record_schema("p", POINT_FIELDS)}]},
+        {
+            "name": "prv_candidates",
+            "type": ["null", {"type": "array", "items": record_schema("p", POINT_FIELDS)}],
+        },
         {"name": "fp_hists", "type": ["null", {"type": "array", "items": record_schema("f", FORCED_FIELDS)}]},
         {"name": "cutoutScience", "type": ["null", stamp]},
         {"name": "cutoutTemplate", "type": ["null", "stamp"]},
@@ -65,7 +98,11 @@ def packet_schema(*, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
 
 def candidate(**changes: Any) -> dict[str, Any]:
     own = {"jd": 2460000.5, "fid": 1, "pid": 7, "programid": 1, "candid": 42, "isdiffpos": "t", "ra": 10.0}
-    return own | {"dec": 20.0, "magpsf": 18.0, "sigmapsf": 0.1, "magap": 18.1, "sigmagap": 0.2, "drb": 0.9} | changes
+    return (
+        own
+        | {"dec": 20.0, "magpsf": 18.0, "sigmapsf": 0.1, "magap": 18.1, "sigmagap": 0.2, "drb": 0.9}
+        | changes
+    )
 
 
 def detection(jd: float, candid: int | None, **changes: Any) -> dict[str, Any]:
@@ -81,7 +118,9 @@ def forced(jd: float, flux: float | None, error: float | None = 10.0, **changes:
     return point | {"forcediffimflux": flux, "forcediffimfluxunc": error} | changes
 
 
-def container(packet: dict[str, Any] | None = None, *, leave_out: tuple[str, ...] = (), **changes: Any) -> bytes:
+def container(
+    packet: dict[str, Any] | None = None, *, leave_out: tuple[str, ...] = (), **changes: Any
+) -> bytes:
     whole = {"schemavsn": "9.9", "publisher": "made up", "objectId": "ZTF00aaaaaaa", "candid": 42}
     whole |= {"candidate": candidate(), "cutoutScience": {"fileName": "x", "stampData": b"gz"}} | changes
     out = io.BytesIO()
@@ -167,6 +206,7 @@ def test_equal_points_the_last_counts_and_series_are_sorted() -> None:
         detection(2459990.5, 1, isdiffpos=None),
         detection(2459990.5, 1, magpsf=math.nan),
         detection(math.nan, 1),
+        detection(2459990.5, 1, magpsf=math.inf),
         detection(2459990.5, 1, fid=4),
         detection(2459990.5, 1, fid=400),
         detection(2459990.5, 1, field=2**40),
@@ -370,7 +410,7 @@ def test_sso() -> None:
 
 
 def test_unknown_survey() -> None:
-    with pytest.raises(SettingsError, match="'LSS'.*ZTF"):
+    with pytest.raises(SettingsError, match=r"'LSS'.*ZTF"):
         get_survey("LSS")
 
 
@@ -393,7 +433,14 @@ BROKEN = {
     "516442805615015004.avro",
 }
 TRUNCATED = {"516401801315010009.avro", "516442330015015017.avro", "516476004815015005.avro"}
-COUNTS = {"20231012": 24, "20200202": 12, "20231018": 561, "20211121_snappy": 110, "schema_history": 28, "ampel": 83}
+COUNTS = {
+    "20231012": 24,
+    "20200202": 12,
+    "20231018": 561,
+    "20211121_snappy": 110,
+    "schema_history": 28,
+    "ampel": 83,
+}
 
 
 @real_data
@@ -459,7 +506,11 @@ def test_reference_alert() -> None:
     assert own["apFlux"] == near(-3650897.6)
     assert own["apFluxErr"] == near(24546.988)
     fp = points.to_documents(alert.series["fp_hists"], ZTF.BANDS, ZTF.BOOLEANS)
-    assert (fp[0]["magpsf"], fp[0]["sigmapsf"], fp[0]["isdiffpos"]) == (near(20.801506), near(0.3616859), True)
+    assert (fp[0]["magpsf"], fp[0]["sigmapsf"], fp[0]["isdiffpos"]) == (
+        near(20.801506),
+        near(0.3616859),
+        True,
+    )
     stated = expected["forced_phot_point"]
     (point,) = (p for p in fp if abs(p["jd"] - stated["jd"]) < 1e-7 and "ztf" + p["band"] == stated["band"])
     assert (point["magpsf"], point["isdiffpos"]) == (near(15.949999), False)

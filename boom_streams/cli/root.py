@@ -14,10 +14,10 @@ import click
 
 from boom_streams.errors import BoomError
 
-__all__ = ["cli", "main"]
+__all__ = ["COMMANDS", "cli", "main"]
 
 #: Commands in the order in which a newcomer needs them, and where each is.
-_COMMANDS = {
+COMMANDS = {
     "demo": "boom_streams.cli.demo",
     "services": "boom_streams.cli.services",
     "init": "boom_streams.cli.init",
@@ -35,12 +35,12 @@ class _Commands(click.Group):
     """Loads a command's module when it is asked for, and prints errors that a person should read."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(_COMMANDS[cmd_name]).command
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

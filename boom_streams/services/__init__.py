@@ -7,7 +7,7 @@ write lies in it, and ``services.json`` there has their addresses, which the set
 from __future__ import annotations
 
 from boom_streams.services.control import Service, ServiceStatus, start, status, stop
-from boom_streams.services.mongod import INSTALL
 from boom_streams.services.state import Endpoints
+from boom_streams.services.system import INSTALL
 
 __all__ = ["INSTALL", "Endpoints", "Service", "ServiceStatus", "start", "status", "stop"]

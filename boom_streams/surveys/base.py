@@ -44,7 +44,7 @@ class Alert:
     dec: float
     programid: int
     document: dict[str, Any]
-    """Part of ``<SURVEY>_alerts`` that the packet gives: ids, ``candidate`` without nulls, ``coordinates``."""
+    """What ``<SURVEY>_alerts`` has of the packet: ids, ``candidate`` without nulls, ``coordinates``."""
     series: dict[str, Points]
     """Light curves by name, sorted by (jd, fid, candid); the alert's own detection is among them."""
     cutouts: dict[str, bytes]
@@ -63,17 +63,17 @@ class Survey(Protocol):
         ...
 
     @property
-    def SERIES(self) -> Mapping[str, np.dtype[Any]]:  # noqa: N802 - a constant of the adapter
+    def SERIES(self) -> Mapping[str, np.dtype[Any]]:
         """Columns of each packed light curve."""
         ...
 
     @property
-    def BANDS(self) -> Mapping[int, str]:  # noqa: N802 - a constant of the adapter
+    def BANDS(self) -> Mapping[int, str]:
         """Name of the band of each ``fid``."""
         ...
 
     @property
-    def BOOLEANS(self) -> frozenset[str]:  # noqa: N802 - a constant of the adapter
+    def BOOLEANS(self) -> frozenset[str]:
         """Columns of light curves that are booleans stored as integers."""
         ...
 

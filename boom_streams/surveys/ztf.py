@@ -43,7 +43,7 @@ class Ztf:
     BOOLEANS = BOOLEANS
 
     def key_fields(self, schema: Schema) -> tuple[str, str, str, str, str]:
-        """Paths of objectId (alertId in schema 1.1), candid, jd, ra and dec; `BadRecord` for another schema."""
+        """Paths of objectId (alertId in schema 1.1), candid, jd, ra, dec; `BadRecord` if not ZTF's."""
         lacking = [name for name in ("candid", "candidate") if name not in schema.names]
         object_id = "objectId" if "objectId" in schema.names else "alertId"
         if object_id not in schema.names:
@@ -69,7 +69,7 @@ class Ztf:
         return Position(str(object_id), candid, float(jd), float(ra), float(dec))
 
     def decode(self, batch: Sequence[bytes]) -> list[Alert | BadRecord]:
-        """Decode containers of one alert each; in place of a bad one its error (`NotSingle`: split it first)."""
+        """Decode containers of one alert each; in place of a bad one its error (`NotSingle`: split it)."""
         out: list[Any] = []
         for container in batch:
             try:
@@ -77,15 +77,10 @@ class Ztf:
             except BadRecord as error:
                 out.append(error)
         packets = [(place, item) for place, item in enumerate(out) if isinstance(item, _Packet)]
-        own: list[Points] = []
-        good: list[tuple[int, _Packet]] = []
-        detections = pack_detections([{**p.candidate, "candid": p.position.candid} for _, p in packets])
-        for (place, packet), detection in zip(packets, detections, strict=True):
-            if isinstance(detection, BadRecord):
-                out[place] = detection
-            else:
-                own.append(detection)
-                good.append((place, packet))
+        own, errors = pack_detections([{**p.candidate, "candid": p.position.candid} for _, p in packets])
+        for index, problem in errors.items():
+            out[packets[index][0]] = problem
+        good = [pair for index, pair in enumerate(packets) if index not in errors]
         for (place, _), alert in zip(good, _alerts([packet for _, packet in good], own), strict=True):
             out[place] = alert
         return out
@@ -128,7 +123,7 @@ class _Packet:
 
 
 def properties(candidate: Mapping[str, Any]) -> dict[str, Any]:
-    """What the packet's catalogue columns say: rock, star, near_brightstar, sso (BOOM's definitions).
+    """Tell what the packet's catalogue columns say: rock, star, near_brightstar, sso (as BOOM does).
 
     Absent scores count as 0, absent distances and magnitudes as infinite; thresholds are single precision, as
     the columns are. Distances are arcsec, magnitudes AB (PS1, Gaia G, V of the ephemeris).
@@ -180,7 +175,7 @@ def _near_brightstar(get: Callable[..., float]) -> bool:
 
 
 def _candidate(packet: Mapping[str, Any]) -> dict[str, Any]:
-    """All fields of the packet's candidate that have a value, normalised; `BadRecord` if it is no detection."""
+    """All fields of the candidate that have a value, normalised; `BadRecord` if it is no detection."""
     finite = math.isfinite
     candidate = {
         name: value
@@ -202,7 +197,7 @@ def _candidate(packet: Mapping[str, Any]) -> dict[str, Any]:
     return candidate
 
 
-def _alerts(packets: list[_Packet], own: list[Points]) -> list[Alert]:
+def _alerts(packets: list[_Packet], own: Points) -> list[Alert]:
     """Histories, fluxes and coordinates of a whole batch at once."""
     if not packets:
         return []

@@ -31,25 +31,59 @@ SERIES: Mapping[str, np.dtype[Any]] = {
     "prv_candidates": np.dtype(
         [
             *_POINT,
-            *[("candid", "i8"), ("isdiffpos", "i1"), ("rcid", "i2"), ("field", "i4"), ("ra", "f8"), ("dec", "f8")],
-            *[(n, "f4") for n in "magpsf sigmapsf chipsf magap sigmagap distnr magnr sigmagnr chinr".split()],
-            *[(n, "f4") for n in "sharpnr sky fwhm seeratio elong".split()],
-            *[("nneg", "i2"), ("nbad", "i2"), ("rb", "f4"), ("drb", "f4"), ("ssdistnr", "f4"), ("ssmagnr", "f4")],
+            *[
+                ("candid", "i8"),
+                ("isdiffpos", "i1"),
+                ("rcid", "i2"),
+                ("field", "i4"),
+                ("ra", "f8"),
+                ("dec", "f8"),
+            ],
+            *[
+                (n, "f4")
+                for n in [
+                    "magpsf",
+                    "sigmapsf",
+                    "chipsf",
+                    "magap",
+                    "sigmagap",
+                    "distnr",
+                    "magnr",
+                    "sigmagnr",
+                    "chinr",
+                ]
+            ],
+            *[(n, "f4") for n in ["sharpnr", "sky", "fwhm", "seeratio", "elong"]],
+            *[
+                ("nneg", "i2"),
+                ("nbad", "i2"),
+                ("rb", "f4"),
+                ("drb", "f4"),
+                ("ssdistnr", "f4"),
+                ("ssmagnr", "f4"),
+            ],
             *[("ssnamenr", "S24"), ("scorr", "f8"), ("magzpsci", "f4"), ("diffmaglim", "f4")],
             *_FLUXES,
             *[("apFlux", "f8"), ("apFluxErr", "f8"), ("snr_ap", "f4")],
         ]
     ),
     "prv_nondetections": np.dtype(
-        [*_POINT, ("rcid", "i2"), ("field", "i4"), ("diffmaglim", "f4"), ("magzpsci", "f4"), ("psfFluxErr", "f8")]
+        [
+            *_POINT,
+            ("rcid", "i2"),
+            ("field", "i4"),
+            ("diffmaglim", "f4"),
+            ("magzpsci", "f4"),
+            ("psfFluxErr", "f8"),
+        ]
     ),
     "fp_hists": np.dtype(
         [
             *_POINT,
             *[("rcid", "i2"), ("field", "i4"), ("rfid", "i8")],
-            *[(n, "f4") for n in "magzpsci magzpsciunc magzpscirms exptime diffmaglim".split()],
+            *[(n, "f4") for n in ["magzpsci", "magzpsciunc", "magzpscirms", "exptime", "diffmaglim"]],
             *[("forcediffimflux", "f4"), ("forcediffimfluxunc", "f4"), ("procstatus", "S16")],
-            *[(n, "f4") for n in "distnr magnr sigmagnr chinr sharpnr magpsf sigmapsf".split()],
+            *[(n, "f4") for n in ["distnr", "magnr", "sigmagnr", "chinr", "sharpnr", "magpsf", "sigmapsf"]],
             ("isdiffpos", "i1"),
             *_FLUXES,
         ]
@@ -84,22 +118,20 @@ _CLEAN: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-def pack_detections(candidates: Sequence[Mapping[str, Any]]) -> list[Points | BadRecord]:
-    """Each alert's own detection as one packed point, or why it does not fit."""
-    packed, _ = _pack_good(candidates, _PRV)
-    if len(packed) == len(candidates):
-        return [packed[i : i + 1] for i in range(len(packed))]
-    out: list[Points | BadRecord] = []
-    for candidate in candidates:
+def pack_detections(candidates: Sequence[Mapping[str, Any]]) -> tuple[Points, dict[int, BadRecord]]:
+    """Pack each alert's own detection; those that do not fit are left out and listed by index."""
+    packed, kept = _pack_good(candidates, _PRV)
+    errors: dict[int, BadRecord] = {}
+    for index in sorted(set(range(len(candidates))) - set(kept.tolist())):
         try:
-            out.append(points.from_columns(_columns([candidate], _PRV, False), 1, _PRV))
+            points.from_columns(_columns([candidates[index]], _PRV, False), 1, _PRV)
         except BadRecord as error:
-            out.append(error)
-    return out
+            errors[index] = error
+    return packed, errors
 
 
 def light_curves(
-    own: Sequence[Points],
+    own: Points,
     prv: Sequence[Sequence[Mapping[str, Any]]],
     forced: Sequence[Sequence[Mapping[str, Any]]],
     *,
@@ -109,7 +141,7 @@ def light_curves(
 
     Parameters
     ----------
-    own : sequence of ndarray
+    own : ndarray, shape (n,)
         Each alert's own detection (`pack_detections`).
     prv, forced : sequence of sequences of mappings
         Each packet's ``prv_candidates`` and forced photometry.
@@ -127,7 +159,7 @@ def light_curves(
     listed, kept = _pack_good(list(itertools.chain.from_iterable(prv)), _PRV, alike)
     owner = np.repeat(owners, [len(history) for history in prv])[kept]
     detected, limited = _shapes(listed)
-    detections = np.concatenate([listed[detected], *own])
+    detections = np.concatenate([listed[detected], own])
     fluxes = _fill_fluxes(detections, len(own))
     measured, kept = _pack_good(list(itertools.chain.from_iterable(forced)), _FP, alike)
     usable = _fill_forced(measured)
@@ -165,6 +197,7 @@ def _pack_good(
     """Pack points; one that does not fit is dropped. Also gives the indices of those that are kept."""
     try:
         packed = points.from_columns(_columns(history, dtype, alike), len(history), dtype)
+        points.drop_infinities(packed)
         return packed, np.arange(len(history))
     except BadRecord:
         if len(history) == 1:
@@ -191,7 +224,9 @@ def _fill_fluxes(detections: Points, count: int) -> list[dict[str, float]]:
 def _limits(listed: Points) -> Points:
     limits = points.empty(len(listed), SERIES["prv_nondetections"])
     for name in limits.dtype.names or ():
-        limits[name] = listed[name] if name != "psfFluxErr" else photometry.limit_to_fluxerr(listed["diffmaglim"])
+        limits[name] = (
+            listed[name] if name != "psfFluxErr" else photometry.limit_to_fluxerr(listed["diffmaglim"])
+        )
     return limits
 
 

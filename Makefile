@@ -1,0 +1,39 @@
+# Everything here works on a fresh Debian or Ubuntu machine: what is missing is set up first.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+STAMP := .venv/.installed
+RUN := .venv/bin
+NIGHT ?=
+SEED ?=
+ARGS ?=
+
+.PHONY: help setup test lint demo chaos bench clean
+
+help:  ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: $(STAMP)  ## virtual environment, package, Java, Maven and the local services' programs
+
+$(STAMP): pyproject.toml scripts/setup
+	@scripts/setup
+
+test: $(STAMP)  ## all tests, on a real Kafka and mongod; ARGS="-k name" for some
+	$(RUN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)  ## ruff and mypy
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy --strict -p boom_streams
+
+demo: $(STAMP)  ## a night through the whole broker; NIGHT=<folder, .avro, .tar.gz>
+	@$(RUN)/boom-streams demo $(if $(NIGHT),'$(NIGHT)') $(ARGS)
+
+chaos: $(STAMP)  ## the delivery guarantee, proven by killing workers; SEED=<number>
+	$(RUN)/python tests/chaos/run.py $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+bench: $(STAMP)  ## cost and speed of every process
+	$(RUN)/python benchmarks/run.py $(ARGS)
+
+clean:  ## ends the local services, removes the environment and their data
+	@if [ -x $(RUN)/boom-streams ]; then $(RUN)/boom-streams services stop || true; fi
+	rm -rf .venv .boom build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

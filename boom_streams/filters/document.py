@@ -1,0 +1,144 @@
+"""A user's filter as BOOM stores it: one document with its versions, one of which is active.
+
+* `Filter` is one version of it, checked, ready to be evaluated; documents that are wrong raise `FilterError`
+* Rights: ``permissions`` names the programmes of a survey that the user may see; ZTF demands them
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from boom_streams.errors import FilterError
+from boom_streams.filters.validate import Stage, validate
+
+__all__ = ["PROGRAMMES", "Filter", "check_name", "check_permissions", "check_survey", "parse_pipeline"]
+
+#: Programmes that permissions can name; surveys that are not here need no permissions.
+PROGRAMMES: Mapping[str, frozenset[int]] = {"ZTF": frozenset({1, 2, 3})}
+
+_SURVEYS = ("ZTF", "LSST", "DECAM", "WINTER")
+_NAME = re.compile(r"[a-zA-Z0-9._-]{1,100}", re.ASCII)
+_EVERY = frozenset(range(-128, 128))
+
+
+@dataclass(frozen=True)
+class Filter:
+    """The active version of a filter.
+
+    Its pipeline has been validated if it came from `from_document` or `boom_streams.filters.store`.
+    """
+
+    id: str
+    name: str
+    """Part of the topic ``filtered.<name>``."""
+    survey: str
+    permissions: Mapping[str, tuple[int, ...]]
+    fid: str
+    """Version."""
+    pipeline: tuple[Stage, ...]
+    user_id: str = ""
+
+    def programids(self, survey: str | None = None) -> frozenset[int]:
+        """Every ``programid`` that this filter may see, of its own survey unless another is named.
+
+        An unknown programme counts as ZTF's 3: who may see that one sees it.
+        """
+        survey = survey or self.survey
+        known = PROGRAMMES.get(survey)
+        if known is None:
+            return _EVERY
+        permitted = frozenset(self.permissions.get(survey, ()))
+        return _EVERY - (known - permitted) if 3 in permitted else permitted & known
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], fid: str | None = None) -> Filter:
+        """Read a document of the ``filters`` collection; its active version unless `fid` names another.
+
+        Raises
+        ------
+        FilterError
+            If the document, its name, its permissions or its pipeline are not valid.
+        """
+        filter_id = str(document.get("_id", ""))
+        try:
+            survey = check_survey(document.get("survey"))
+            fid = document.get("active_fid") if fid is None else fid
+            versions = document.get("fv")
+            found = [v for v in versions if v.get("fid") == fid] if isinstance(versions, list) else []
+            if not isinstance(fid, str) or not found:
+                raise FilterError(f"version {fid!r} is not among its versions")
+            pipeline = found[0].get("pipeline")
+            return cls(
+                id=filter_id,
+                name=check_name(document.get("name")),
+                survey=survey,
+                permissions=check_permissions(survey, document.get("permissions")),
+                fid=fid,
+                pipeline=validate(parse_pipeline(pipeline) if isinstance(pipeline, str) else pipeline),
+                user_id=str(document.get("user_id", "")),
+            )
+        except FilterError as error:
+            raise FilterError(f"filter {document.get('name')!r} ({filter_id}): {error}") from None
+        except (AttributeError, TypeError, KeyError) as error:
+            raise FilterError(f"filter {filter_id}: not a filter's document: {error}") from None
+
+
+def check_name(name: Any) -> str:
+    """Return the name if it can be part of a topic's name, else raise `FilterError`."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise FilterError(f"name {name!r}: use 1 to 100 of the letters a-z A-Z 0-9 . _ -")
+    return name
+
+
+def check_survey(survey: Any) -> str:
+    """Return the survey's upper-case name, else raise `FilterError`."""
+    if not isinstance(survey, str) or survey.upper() not in _SURVEYS:
+        raise FilterError(f"survey {survey!r} is unknown; known are {', '.join(_SURVEYS)}")
+    return survey.upper()
+
+
+def check_permissions(survey: str, permissions: Any) -> dict[str, tuple[int, ...]]:
+    """Return permissions in order, else raise `FilterError`; a survey that needs them must be among them."""
+    if permissions is None:
+        permissions = {}
+    if not isinstance(permissions, Mapping):
+        raise FilterError(f'permissions must look like {{"{survey}": [1]}}, not {permissions!r}')
+    checked: dict[str, tuple[int, ...]] = {}
+    for name, programids in permissions.items():
+        if not isinstance(programids, Sequence) or isinstance(programids, str):
+            raise FilterError(f"permissions of {name} must be a list of programids, not {programids!r}")
+        known = PROGRAMMES.get(check_survey(name))
+        for programid in programids:
+            valid = isinstance(programid, int) and not isinstance(programid, bool)
+            if not valid or (known is not None and programid not in known):
+                names = "integers" if known is None else ", ".join(map(str, sorted(known)))
+                raise FilterError(f"permissions of {name}: {programid!r} is no programid; they are {names}")
+        checked[check_survey(name)] = tuple(sorted(set(programids)))
+    if survey in PROGRAMMES and not checked.get(survey):
+        raise FilterError(f'a filter of {survey} needs permissions, as {{"{survey}": [1]}} for public alerts')
+    return checked
+
+
+def parse_pipeline(text: str) -> Any:
+    """Read a pipeline's JSON text; `FilterError` if it is none, repeats a key, or holds NaN or Infinity."""
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(items)
+        if len(found) != len(items):
+            repeated = next(k for i, (k, _) in enumerate(items) if k in [name for name, _ in items[:i]])
+            raise FilterError(f"the pipeline names {repeated!r} twice in one object; the first would be lost")
+        return found
+
+    def constant(name: str) -> None:
+        raise FilterError(f"the pipeline holds {name}, which is no JSON")
+
+    try:
+        return json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
+    except RecursionError:
+        raise FilterError("the pipeline is nested too deeply") from None
+    except ValueError as error:
+        raise FilterError(f"the pipeline is not JSON: {error}") from None
