@@ -9,7 +9,6 @@ from typing import Any
 
 import bson
 import numpy as np
-from bson.raw_bson import RawBSONDocument
 from pymongo.errors import PyMongoError
 
 from boom_streams import history, lightcurve, mongo, names, wire
@@ -34,20 +33,18 @@ def make(config: Settings) -> Process:
     past = _Past(config)
 
     def process(work: Work) -> list[Result]:
-        arrivals = [_arrival(config, surveys, record) for record in work.records]
+        taken = [_take(config, surveys, record) for record in work.records]
         views = [work.view("objects", record) for record in work.records]
-        past.restore(list(zip(arrivals, views, strict=True)))
+        past.restore([(arrival, view) for (_, arrival), view in zip(taken, views, strict=True)])
         return [
-            _classify(config, record, arrival, history.admit(view, arrival))
-            for record, arrival, view in zip(work.records, arrivals, views, strict=True)
+            _classify(config, record, fields, arrival, history.admit(view, arrival))
+            for record, (fields, arrival), view in zip(work.records, taken, views, strict=True)
         ]
 
     return process
 
 
-def classified_record(
-    record: Record, fields: Fields, answer: history.Answer, properties: Mapping[str, Any]
-) -> bytes:
+def classified_record(fields: Fields, answer: history.Answer, properties: Mapping[str, Any]) -> bytes:
     """Encode a classified record; the parts of ``enriched`` that it carries on are copied as they are."""
     survey = fields["survey"]
     return bson.encode(
@@ -77,8 +74,11 @@ def classified_record(
     )
 
 
-def _arrival(config: Settings, surveys: Mapping[str, Survey], record: Record) -> tuple[Fields, history.Arrival]:
-    fields: RawBSONDocument = wire.fields(record.value)
+def _take(
+    config: Settings, surveys: Mapping[str, Survey], record: Record
+) -> tuple[Fields, history.Arrival]:
+    """Take an enriched record apart, as far as this stage needs it."""
+    fields = wire.fields(record.value)
     survey = surveys[fields["survey"]]
     packed = bson.decode(fields["series"].raw)
     series = {name: np.frombuffer(packed[name], dtype) for name, dtype in survey.SERIES.items() if name in packed}
@@ -94,11 +94,13 @@ def _arrival(config: Settings, surveys: Mapping[str, Survey], record: Record) ->
     )
 
 
-def _classify(config: Settings, record: Record, fields: Fields, arrival: history.Arrival, answer: history.Answer) -> Result:
+def _classify(
+    config: Settings, record: Record, fields: Fields, arrival: history.Arrival, answer: history.Answer
+) -> Result:
     survey = arrival.survey
     statistics = lightcurve.statistics(survey, answer.series, arrival.candid, arrival.jd, arrival.programid)
     properties = {**bson.decode(fields["properties"].raw), **statistics}
-    value = classified_record(record, fields, answer, properties)
+    value = classified_record(fields, answer, properties)
     topic = names.topic(survey.name, "classified", config.topic_prefix)
     headers = (("enriched", f"{record.partition}:{record.offset}".encode()),)
     return Result([Send(topic, record.key, value, record.partition, headers)])
@@ -122,7 +124,7 @@ class _Past:
             found = self._read(survey, list(objects))
             for object_id, (arrival, view) in objects.items():
                 if found is None:
-                    history.mark_partial(view, arrival)
+                    arrival.partial = True
                 elif object_id in found:
                     history.restore(view, arrival.survey, object_id, *found[object_id])
 

@@ -40,7 +40,7 @@ class _Stage:
         self._config = config
         database = mongo.database(config)
         scratch = f"scratch_{socket.gethostname()}_{os.getpid()}"
-        self._evaluator = Evaluator(database, scratch, config.filter_timeout_ms)
+        self._evaluator = Evaluator(database, scratch, config.filter_timeout_ms, config.history_days)
         self._store = FilterStore(database)
         self._archive = Archive(database, config.surveys)
         self._filters: dict[str, list[Filter]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ __all__ = [
     "fail",
     "partition_counts",
     "producer",
+    "reader_group",
     "required_topics",
     "topic_problems",
 ]
@@ -97,7 +98,9 @@ def admin(settings: Settings) -> AdminClient:
     return AdminClient(client_config(settings), logger=_QUIET)
 
 
-def producer(settings: Settings, **overrides: Any) -> Producer:
+def producer(
+    settings: Settings, on_error: Callable[[KafkaError], None] | None = None, **overrides: Any
+) -> Producer:
     """Make a producer that loses nothing and puts a key where Faust would put it.
 
     Every record is confirmed by all replicas and written once in each session of the producer; a batch
@@ -107,6 +110,8 @@ def producer(settings: Settings, **overrides: Any) -> Producer:
     ----------
     settings
         Where Kafka is.
+    on_error
+        Called with errors of the producer as a whole; without it `poll` and `flush` raise fatal ones.
     **overrides
         Options of librdkafka, with ``_`` for ``.``: ``producer(settings, linger_ms=5)``.
     """
@@ -123,13 +128,15 @@ def producer(settings: Settings, **overrides: Any) -> Producer:
         "topic.metadata.propagation.max.ms": 3_000,
     }
     config |= {name.replace("_", "."): value for name, value in overrides.items()}
+    if on_error is not None:
+        config["error_cb"] = on_error
     return Producer(config, logger=_QUIET)
 
 
 def consumer(settings: Settings, group: str | None = None, **overrides: Any) -> Consumer:
     """Make a consumer that never commits by itself; without a group, one that only reads."""
     config = client_config(settings) | {
-        "group.id": group or f"{settings.topic_prefix}boom-cli",
+        "group.id": group or reader_group(settings),
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
         "enable.partition.eof": False,
@@ -139,6 +146,11 @@ def consumer(settings: Settings, group: str | None = None, **overrides: Any) -> 
     }
     config |= {name.replace("_", "."): value for name, value in overrides.items()}
     return Consumer(config, logger=_QUIET)
+
+
+def reader_group(settings: Settings) -> str:
+    """Group of consumers that only read; Kafka wants permission for one, though it is not used."""
+    return names.group_id("cli", settings.topic_prefix)
 
 
 def fail(settings: Settings, error: KafkaError, topic: str, doing: str) -> ServiceError:
@@ -162,6 +174,11 @@ def fail(settings: Settings, error: KafkaError, topic: str, doing: str) -> Servi
             f"no permission for {doing} on {topic}; an operator can give it with: kafka-acls.sh "
             f"--bootstrap-server {settings.kafka} --add --allow-principal User:{user} "
             f"--operation {doing} {kind} '{topic}'"
+        )
+    if error.code() in _ABSENT and settings.kafka_username is not None:
+        return ServiceError(
+            f"Kafka does not answer at {settings.kafka}, or refuses the user {settings.kafka_username}; "
+            "check BOOM_KAFKA, BOOM_KAFKA_USERNAME and BOOM_KAFKA_PASSWORD"
         )
     if error.code() in _ABSENT:
         return ServiceError(

@@ -16,7 +16,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from boom_streams.kafka import TIMEOUT, admin, consumer, fail, partition_counts
+from boom_streams.kafka import TIMEOUT, admin, consumer, fail, partition_counts, reader_group
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
@@ -75,10 +75,21 @@ def committed(settings: Settings, group: str, partitions: Mapping[str, int]) -> 
     return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
 
 
-def scan(settings: Settings, topics: Iterable[str]) -> Iterator[Message]:
+def scan(
+    settings: Settings, topics: Iterable[str], since: Mapping[tuple[str, int], int] | None = None
+) -> Iterator[Message]:
     """Read topics from their first record to the last that was there at the start, and stop.
 
     Topics that do not exist are left out. Within a partition the order is kept.
+
+    Parameters
+    ----------
+    settings
+        Where Kafka is.
+    topics
+        Names of topics.
+    since
+        Offsets to begin at, where they are later than the first record.
 
     Raises
     ------
@@ -90,12 +101,13 @@ def scan(settings: Settings, topics: Iterable[str]) -> Iterator[Message]:
     try:
         counts = {topic: existing[topic] for topic in topics if topic in existing}
         marks = watermarks(settings, counts)
-        left = {where: high for where, (low, high) in marks.items() if high > low}
-        client.assign([TopicPartition(topic, p, marks[topic, p][0]) for topic, p in left])
+        starts = {where: max(low, (since or {}).get(where, low)) for where, (low, _) in marks.items()}
+        left = {where: high for where, (_, high) in marks.items() if high > starts[where]}
+        client.assign([TopicPartition(topic, p, starts[topic, p]) for topic, p in left])
         while left:
             for message in client.consume(500, timeout=0.02):
                 if (error := message.error()) is not None:
-                    raise fail(settings, error, str(message.topic()), "Read")
+                    raise fail(settings, error, message.topic() or reader_group(settings), "Read")
                 where = (str(message.topic()), int(message.partition() or 0))
                 if int(message.offset() or 0) < left.get(where, 0):
                     yield message

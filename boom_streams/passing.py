@@ -14,7 +14,7 @@ from confluent_kafka import TopicPartition
 
 from boom_streams import names
 from boom_streams.errors import BoomError
-from boom_streams.kafka import consumer, fail, partition_counts
+from boom_streams.kafka import consumer, fail, partition_counts, reader_group
 from boom_streams.offsets import watermarks
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def passing(
             if message is None:
                 continue
             if (error := message.error()) is not None:
-                raise fail(settings, error, topic, "Read")
+                raise fail(settings, error, message.topic() or reader_group(settings), "Read")
             container = message.value() or b""
             alert = Passing(decode(container), container)
             identity = (alert.alert["candid"], *(str(passed.get("fid")) for passed in alert.filters))

@@ -50,11 +50,16 @@ def collect(settings: Settings, interval: float = 1.0) -> dict[str, Any]:
 
 
 def lag(settings: Settings, running: str = "roles") -> dict[tuple[str, str], int]:
-    """Records that each role of a layout has still to handle, a (role, topic) each."""
+    """Records that each role of a layout has still to handle, a (role, topic) each.
+
+    When all are 0, everything that was in the first topic is through the last: positions are read before
+    the topics' ends, and a stage commits after its output is confirmed.
+    """
+    positions = _positions(settings, running)
     marks = _marks(settings)
     return {
-        (role, topic): _behind(marks, positions, topic)
-        for role, positions in _positions(settings, running, marks).items()
+        (role, topic): _behind(marks, known, topic)
+        for role, known in positions.items()
         for topic in layout.topics_of(settings, role)
     }
 
@@ -74,11 +79,9 @@ def _kafka(settings: Settings, interval: float, report: dict[str, Any]) -> None:
     except BoomError as error:
         report["missing"].append(str(error))
     running = report["layout"] or "roles"
-    first, began = _marks(settings), time.monotonic()
-    before = _positions(settings, running, first)
+    before, first, began = _positions(settings, running), _marks(settings), time.monotonic()
     time.sleep(interval)
-    marks, seconds = _marks(settings), time.monotonic() - began
-    after = _positions(settings, running, marks)
+    after, marks, seconds = _positions(settings, running), _marks(settings), time.monotonic() - began
     workers = layout.members(settings)
     for role, positions in after.items():
         group = names.group_id(role, settings.topic_prefix)
@@ -136,15 +139,15 @@ def _marks(settings: Settings) -> Marks:
     return watermarks(settings, {topic: existing[topic] for topic in ours & existing.keys()})
 
 
-def _positions(settings: Settings, running: str, marks: Marks) -> dict[str, dict[tuple[str, int], int]]:
-    found = {}
-    for role in layout.roles_of(running):
-        counts: dict[str, int] = {}
-        for topic, _ in marks:
-            if topic in layout.topics_of(settings, role):
-                counts[topic] = counts.get(topic, 0) + 1
-        found[role] = committed(settings, names.group_id(role, settings.topic_prefix), counts)
-    return found
+def _positions(settings: Settings, running: str) -> dict[str, layout.Offsets]:
+    return {
+        role: committed(
+            settings,
+            names.group_id(role, settings.topic_prefix),
+            dict.fromkeys(layout.topics_of(settings, role), settings.partitions),
+        )
+        for role in layout.roles_of(running)
+    }
 
 
 def _behind(marks: Marks, positions: layout.Offsets, topic: str) -> int:

@@ -34,7 +34,7 @@ class Writer:
     def __init__(self, settings: Settings, **overrides: Any) -> None:
         self._settings = settings
         self._failure: ServiceError | None = None
-        self._producer = producer(settings, delivery_report_only_error=True, **overrides)
+        self._producer = producer(settings, self._failed, delivery_report_only_error=True, **overrides)
 
     def send(
         self,
@@ -102,12 +102,17 @@ class Writer:
         """
         deadline = time.monotonic() + PATIENCE
         while (left := self._producer.flush(1.0)) and self._failure is None:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline:  # for example while Kafka is away
                 raise ServiceError(
                     f"Kafka at {self._settings.kafka} did not confirm the last {left} records "
                     f"within {PATIENCE:g} s"
                 )
         self.poll(0)
+
+    def _failed(self, error: KafkaError) -> None:
+        """Note what ends the producer as a whole, such as a missing permission; it retries the rest."""
+        if error.fatal() and self._failure is None:
+            self._failure = fail(self._settings, error, "*", "Write")
 
     def _delivered(self, error: KafkaError | None, message: Any) -> None:
         if error is not None and self._failure is None:

@@ -27,7 +27,7 @@ def settings(make_settings) -> Settings:
 def write(settings: Settings, topic: str, count: int, **headers: bytes) -> None:
     writer = Writer(settings)
     for number in range(count):
-        writer.send(settings.topic_prefix + topic, b"x", None, number % 2, headers.items())
+        writer.send(settings.topic_prefix + topic, b"x", b"%d" % number, number % 2, headers.items())
     writer.finish()
 
 

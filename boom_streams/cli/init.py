@@ -19,10 +19,12 @@ def command() -> None:
       boom-streams init
       BOOM_PARTITIONS=16 boom-streams init
     """  # noqa: D301 - click needs the real backspace
-    from boom_streams.init import initialise
     from boom_streams.settings import settings
 
-    changes = initialise(settings())
+    config = settings()
+    from boom_streams.init import initialise
+
+    changes = initialise(config)
     for change in changes:
         click.echo(change)
     if not changes:

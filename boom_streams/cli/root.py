@@ -6,6 +6,7 @@ Command modules import only click at the top, and the rest when a command runs, 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -35,10 +36,10 @@ class _Commands(click.Group):
     """Loads a command's module when it is asked for, and prints errors that a person should read."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [name for name, module in COMMANDS.items() if importlib.util.find_spec(module)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.list_commands(ctx):
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
         return command

@@ -38,12 +38,10 @@ def test_functions_are_short(name: str, file: Path) -> None:
 @pytest.mark.parametrize(("name", "file"), MODULES)
 def test_module_has_a_docstring_and_says_what_it_offers(name: str, file: Path) -> None:
     tree = parse(file)
-    docstring = ast.get_docstring(tree)
-    assert docstring
-    assert len(docstring.splitlines()[0]) <= 110
-    imports = [n for n in tree.body if isinstance(n, ast.ImportFrom) and n.module != "__future__"]
-    if file.name == "__init__.py" and not imports:
-        return
+    assert ast.get_docstring(tree)
+    modules_imported = [n.module or "" for n in tree.body if isinstance(n, ast.ImportFrom)]
+    if file.name == "__init__.py" and not any(m.startswith("boom_streams") for m in modules_imported):
+        return  # offers nothing of its own
     names = {
         t.id for n in tree.body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)
     }

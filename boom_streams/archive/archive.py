@@ -1,0 +1,204 @@
+"""Writing and reading the archive in batches. Every write can be repeated, and comes in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import bson
+import bson.json_util
+from bson.raw_bson import RawBSONDocument
+from pymongo import UpdateOne
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError
+
+from boom_streams import wire
+from boom_streams.archive.light_curves import from_archive, write_light_curves
+from boom_streams.errors import BadRecord
+from boom_streams.names import collection
+from boom_streams.points import Points
+from boom_streams.schema.filtered import decode_filtered
+from boom_streams.surveys import get_survey
+
+__all__ = ["Archive"]
+
+#: MongoDB takes documents of up to 16 MB.
+MAX_DOCUMENT = 15 << 20
+_DUPLICATE = 11000
+
+Document = dict[str, Any]
+Problems = list[BadRecord | None]
+
+
+class Archive:
+    """The collections of some surveys in one database."""
+
+    def __init__(self, database: Database[Document], surveys: Iterable[str]) -> None:
+        self._database = database
+        self._surveys = {name: get_survey(name) for name in surveys}
+
+    def write_enriched(self, values: Sequence[bytes]) -> Problems:
+        """Store alerts, cutouts and matches of enriched records.
+
+        Returns
+        -------
+        list
+            For each record None, or why it can never be stored.
+        """
+        problems = _too_large(values)
+        for survey, records in self._by_survey(values, problems).items():
+            alerts = [_alert(record) for record in records]
+            self._insert_alerts(self._collection(survey, "alerts"), alerts)
+            cutouts = [
+                {"_id": record["candid"], **_shallow(record["cutouts"])}
+                for record in records
+            ]
+            _insert_new(self._collection(survey, "alerts_cutouts"), cutouts)
+            self._write_matches_of_objects(survey, records)
+        return problems
+
+    def write_classified(self, values: Sequence[bytes]) -> Problems:
+        """Store properties, scores and light curves of classified records."""
+        problems = _too_large(values)
+        for survey, records in self._by_survey(values, problems).items():
+            updates = [
+                UpdateOne(
+                    {"_id": record["candid"], "properties": {"$exists": False}},
+                    {"$set": _added_by_classify(record)},
+                    upsert=True,
+                )
+                for record in records
+            ]
+            _ignore_duplicates(self._collection(survey, "alerts"), updates)
+            write_light_curves(self._collection(survey, "alerts_aux"), self._surveys[survey], records)
+        return problems
+
+    def write_matches(self, values: Sequence[bytes]) -> Problems:
+        """Store which alert passed which filter, from records of ``<survey>.filtered``."""
+        matches: dict[str, list[Document]] = {}
+        for value in values:
+            message = decode_filtered(value)
+            for passed in message["filters"]:
+                matches.setdefault(message["survey"], []).append(_match(message, passed))
+        for survey, documents in matches.items():
+            _insert_new(self._collection(survey, "filter_matches"), documents)
+        return [None] * len(values)
+
+    def read_objects(
+        self, survey: str, object_ids: Sequence[str]
+    ) -> dict[str, tuple[dict[str, Points], dict[int, int], int]]:
+        """Objects as the archive has them: packed points, revision of each alert by candid, newest revision."""
+        adapter = self._surveys[survey]
+        fields = {name: 1 for name in (*adapter.SERIES, "revision")}
+        found = self._collection(survey, "alerts_aux").find({"_id": {"$in": list(object_ids)}}, fields)
+        return {document["_id"]: from_archive(adapter, document) for document in found if "revision" in document}
+
+    def read_cutouts(self, survey: str, candids: Sequence[int]) -> dict[int, dict[str, bytes]]:
+        """Cutouts as received, by candid."""
+        found = self._collection(survey, "alerts_cutouts").find({"_id": {"$in": list(candids)}})
+        return {document.pop("_id"): document for document in found}
+
+    def _collection(self, survey: str, kind: str) -> Collection[Document]:
+        return self._database[collection(survey, kind)]
+
+    def _by_survey(self, values: Sequence[bytes], problems: Problems) -> dict[str, list[RawBSONDocument]]:
+        records: dict[str, list[RawBSONDocument]] = {}
+        for value, problem in zip(values, problems, strict=True):
+            if problem is None:
+                record = wire.fields(value)
+                records.setdefault(record["survey"], []).append(record)
+        return records
+
+    def _insert_alerts(self, alerts: Collection[Document], documents: Sequence[Document]) -> None:
+        """Insert alerts; of those that the sink of ``classified`` made first, set what is missing."""
+        present = _insert_new(alerts, documents)
+        updates = [
+            UpdateOne(
+                {"_id": document["_id"], "candidate": {"$exists": False}},
+                {"$set": {name: value for name, value in document.items() if name != "_id"}},
+            )
+            for document in (documents[index] for index in present)
+        ]
+        if updates:
+            alerts.bulk_write(updates, ordered=False)
+
+    def _write_matches_of_objects(self, survey: str, records: Sequence[RawBSONDocument]) -> None:
+        """Store an object's matches; those of the alert with the greatest (jd, candid) stay."""
+        updates = []
+        for record in records:
+            matches, aliases = bson.decode(record["cross_matches"].raw), bson.decode(record["aliases"].raw)
+            if not matches and not aliases:
+                continue
+            jd, candid = record["jd"], record["candid"]
+            newer = {
+                "$or": [
+                    {"matched": {"$exists": False}},
+                    {"matched.jd": {"$lt": jd}},
+                    {"matched.jd": jd, "matched.candid": {"$lt": candid}},
+                ]
+            }
+            fields = {"cross_matches": matches, "aliases": aliases, "matched": {"jd": jd, "candid": candid}}
+            updates.append(UpdateOne({"_id": record["objectId"], **newer}, {"$set": fields}, upsert=True))
+        if updates:
+            _ignore_duplicates(self._collection(survey, "alerts_aux"), updates)
+
+
+def _alert(record: RawBSONDocument) -> Document:
+    received = record["received"]
+    return {**_shallow(record["alert"]), "created_at": received, "updated_at": received}
+
+
+def _shallow(document: RawBSONDocument) -> Document:
+    """Top-level fields; sub-documents stay encoded."""
+    return dict(document.items())
+
+
+def _added_by_classify(record: RawBSONDocument) -> Document:
+    added = {"properties": record["properties"], "classifications": record["classifications"]}
+    return added if record["history"] == "complete" else {**added, "history": record["history"]}
+
+
+def _match(message: Mapping[str, Any], passed: Mapping[str, Any]) -> Document:
+    key = {"candid": message["candid"], "filter_id": passed["filter_id"], "fid": passed["fid"]}
+    return {
+        "_id": key,
+        **key,
+        "objectId": message["objectId"],
+        "filter_name": passed["name"],
+        "jd": message["jd"],
+        "annotations": bson.json_util.loads(passed["annotations"]),
+        "created_at": message["received"],
+    }
+
+
+def _too_large(values: Sequence[bytes]) -> Problems:
+    return [
+        BadRecord(f"{len(value)} bytes as BSON; MongoDB stores up to {MAX_DOCUMENT}")
+        if len(value) > MAX_DOCUMENT
+        else None
+        for value in values
+    ]
+
+
+def _insert_new(target: Collection[Document], documents: Sequence[Document]) -> list[int]:
+    """Insert documents; return the places of those whose ``_id`` is there already."""
+    if not documents:
+        return []
+    try:
+        target.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        problems = error.details["writeErrors"]
+        if any(problem["code"] != _DUPLICATE for problem in problems):
+            raise
+        return [problem["index"] for problem in problems]
+    return []
+
+
+def _ignore_duplicates(target: Collection[Document], updates: Sequence[UpdateOne]) -> None:
+    """Run upserts whose filter asks for a field to be absent: a duplicate key says that it is there."""
+    try:
+        target.bulk_write(list(updates), ordered=False)
+    except BulkWriteError as error:
+        if any(problem["code"] != _DUPLICATE for problem in error.details["writeErrors"]):
+            raise

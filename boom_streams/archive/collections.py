@@ -1,0 +1,51 @@
+"""Collections and indexes of the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, GEOSPHERE, IndexModel
+from pymongo.database import Database
+
+from boom_streams.names import collection
+
+__all__ = ["ensure"]
+
+_POSITION = IndexModel([("coordinates.radec_geojson", GEOSPHERE), ("_id", ASCENDING)], name="position")
+_INDEXES = {
+    "alerts": [
+        _POSITION,
+        IndexModel([("objectId", ASCENDING)], name="object"),
+        IndexModel([("candidate.jd", ASCENDING)], name="time"),
+    ],
+    "alerts_aux": [_POSITION],
+    "alerts_cutouts": [],
+    "filter_matches": [
+        IndexModel([("filter_id", ASCENDING), ("jd", DESCENDING)], name="filter"),
+        IndexModel([("objectId", ASCENDING)], name="object"),
+    ],
+}
+#: Stamps are compressed already.
+_UNCOMPRESSED = {"wiredTiger": {"configString": "block_compressor=none"}}
+
+
+def ensure(database: Database[dict[str, Any]], surveys: Iterable[str]) -> list[str]:
+    """Create missing collections and indexes; say what was created."""
+    changes = []
+    existing = set(database.list_collection_names())
+    for survey in surveys:
+        for kind, indexes in _INDEXES.items():
+            name = collection(survey, kind)
+            if name not in existing:
+                options: dict[str, Any] = {"storageEngine": _UNCOMPRESSED} if kind == "alerts_cutouts" else {}
+                database.create_collection(name, **options)
+                changes.append(f"created collection {name}")
+            present = set(database[name].index_information())
+            missing = [index for index in indexes if index.document["name"] not in present]
+            if missing:
+                changes += [f"created index {made} of {name}" for made in database[name].create_indexes(missing)]
+    if "filters" not in existing:
+        database.create_collection("filters")
+        changes.append("created collection filters")
+    return changes

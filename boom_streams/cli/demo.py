@@ -1,0 +1,97 @@
+"""``boom-streams demo``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from boom_streams.demo import Outcome, Report
+
+__all__ = ["command"]
+
+
+@click.command("demo")
+@click.argument("night", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--limit", type=click.IntRange(1), help="Most alerts to replay.")
+@click.option("--keep", is_flag=True, help="Leave Kafka and MongoDB running at the end.")
+@click.option("--rows", type=click.IntRange(0), default=40, show_default=True, help="Rows of the table at the end.")
+def command(night: tuple[Path, ...], limit: int | None, keep: bool, rows: int) -> None:
+    """Send a night of ZTF alerts through the whole broker, and show what passed.
+
+    Starts Kafka, MongoDB and the workers, activates the example filters, replays NIGHT (folders,
+    .avro files, .tar.gz archives), waits for the last stage, and ends all that it started. Ctrl-C
+    ends it at any time. Data and logs are in the data folder (.boom, or BOOM_DATA_DIR).
+
+    \b
+    Examples:
+      boom-streams demo ztf_public_20240617.tar.gz
+      boom-streams demo night/ --limit 1000 --keep
+    """  # noqa: D301 - click needs the real backspace
+    if not night:
+        raise click.UsageError(
+            "name a night: a folder, .avro files or a .tar.gz archive; public nights of ZTF are at "
+            "https://ztf.uw.edu/alerts/public/"
+        )
+    from boom_streams import demo
+    from boom_streams.cli.signals import interrupt_on_sigterm
+    from boom_streams.sources import find_sources
+
+    find_sources(night)  # a wrong path is told before anything starts
+    with interrupt_on_sigterm():
+        click.echo("starting Kafka and MongoDB …")
+        with demo.running_services(keep) as config, _progress() as report:
+            outcome = demo.run(config, "ZTF", night, report, limit)
+    _show(outcome, rows)
+
+
+@contextmanager
+def _progress() -> Iterator[Report]:
+    """Show bars for the replay and for what is left to the stages, on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    from boom_streams.demo import Report
+    from boom_streams.replay import Counts
+
+    columns = (TextColumn("{task.description:8}"), BarColumn(), TextColumn("{task.fields[text]}"))
+    with Progress(*columns, console=Console(stderr=True)) as display:
+        bar = display.add_task("replay", total=None, text="workers are starting")
+        stages = display.add_task("stages", total=None, text="", visible=False)
+        most = 0
+
+        def replayed(counts: Counts) -> None:
+            text = f"{counts.alerts} alerts, {counts.per_second:.0f}/s"
+            display.update(bar, completed=counts.consumed, total=counts.total, text=text)
+
+        def left(count: int) -> None:
+            nonlocal most
+            most = max(most, count)
+            text = f"{count} records are left to the stages and sinks"
+            display.update(stages, completed=most - count, total=most or None, text=text, visible=True)
+
+        yield Report(lambda text: display.console.print(text, highlight=False), replayed, left)
+
+
+def _show(outcome: Outcome, rows: int) -> None:
+    from boom_streams.cli.tables import passing_table, show
+
+    replayed, stages = outcome.replayed, outcome.stages
+    click.echo(
+        f"alerts in: {replayed.alerts}, enriched: {stages['enriched']}, classified: {stages['classified']}, "
+        f"filtered: {stages['filtered']}, dead letters: {stages['dead']}"
+    )
+    click.echo(f"{outcome.seconds:.1f} s, {outcome.per_second:.0f} alerts/s through every stage")
+    for problem in replayed.problems:
+        click.echo(f"not read to its end: {problem}", err=True)
+    passed = [row for alert in outcome.alerts for row in alert.rows()]
+    if not passed:
+        click.echo("no alert passed a filter")
+        return
+    show(passing_table(passed[:rows], f"{len(passed)} passed a filter"))
+    if len(passed) > rows:
+        click.echo(f"and {len(passed) - rows} more; see `boom-streams consume NAME`")
