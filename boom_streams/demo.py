@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.resources import files as _files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,7 @@ from boom_streams.supervise import Supervisor
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
 
-__all__ = ["Outcome", "run", "running_services"]
+__all__ = ["Outcome", "Report", "activate_examples", "run", "running_services"]
 
 #: Seconds without any progress after which the demo gives up.
 PATIENCE = 180.0
@@ -145,18 +147,25 @@ def run(
 
 
 def activate_examples(settings: Settings, survey: str) -> list[str]:
-    """Add the shipped example filters of a survey that are not there yet, activate them; return their names."""
+    """Add and activate the shipped example filters that are not there yet; return their names."""
     from boom_streams import mongo
-    from boom_streams.filters import FilterStore, example_filters
+    from boom_streams.filters.store import FilterStore
 
     store = FilterStore(mongo.database(settings))
-    present = {document["name"] for document in store.list()}
+    present = {document["name"] for document in store.list_all()}
     added = []
-    for example in example_filters(survey):
-        if example.name not in present:
-            document = store.add(example)
-            store.activate(document["_id"])
-            added.append(example.name)
+    for file in sorted(_files("boom_streams.filters").joinpath("examples").iterdir(), key=lambda f: f.name):
+        name = file.name.removesuffix(".json")
+        if name == file.name or name in present:
+            continue
+        content = json.loads(file.read_text())
+        example = content if isinstance(content, dict) else {"pipeline": content}
+        if example.get("survey", survey) != survey:
+            continue
+        permissions = example.get("permissions", {survey: [1, 2, 3]})  # a night that one has, one may see
+        store.add(name, survey, example["pipeline"], permissions, description=example.get("description"))
+        store.activate(name)
+        added.append(name)
     return added
 
 
@@ -196,9 +205,10 @@ def _collect(settings: Settings, survey: str, before: Marks, outcome: Outcome) -
             high - before[where][1] for where, (_, high) in after.items() if where[0] == topic
         )
     filtered = names.topic(survey, "filtered", settings.topic_prefix)
-    for message in offsets.scan(settings, [filtered], {where: high for where, (_, high) in before.items()}):
-        container = message.value() or b""
-        outcome.alerts.append(Passing(decode(container), container))
+    since = {where: high for where, (_, high) in before.items()}
+    containers = [message.value() or b"" for message in offsets.scan(settings, [filtered], since)]
+    passed = [Passing(decode(container), container) for container in containers]
+    outcome.alerts = list({alert.identity: alert for alert in passed}.values())
     outcome.alerts.sort(key=lambda alert: (alert.alert["objectId"], alert.alert["candid"]))
 
 

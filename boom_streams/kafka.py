@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -98,9 +98,7 @@ def admin(settings: Settings) -> AdminClient:
     return AdminClient(client_config(settings), logger=_QUIET)
 
 
-def producer(
-    settings: Settings, on_error: Callable[[KafkaError], None] | None = None, **overrides: Any
-) -> Producer:
+def producer(settings: Settings, **overrides: Any) -> Producer:
     """Make a producer that loses nothing and puts a key where Faust would put it.
 
     Every record is confirmed by all replicas and written once in each session of the producer; a batch
@@ -110,8 +108,6 @@ def producer(
     ----------
     settings
         Where Kafka is.
-    on_error
-        Called with errors of the producer as a whole; without it `poll` and `flush` raise fatal ones.
     **overrides
         Options of librdkafka, with ``_`` for ``.``: ``producer(settings, linger_ms=5)``.
     """
@@ -128,8 +124,6 @@ def producer(
         "topic.metadata.propagation.max.ms": 3_000,
     }
     config |= {name.replace("_", "."): value for name, value in overrides.items()}
-    if on_error is not None:
-        config["error_cb"] = on_error
     return Producer(config, logger=_QUIET)
 
 
@@ -327,9 +321,7 @@ def _correct(settings: Settings, client: AdminClient, topics: Mapping[str, Mappi
                 for name, value in wrong.items()
             ]
             requests.append(
-                ConfigResource(
-                    ConfigResource.Type.TOPIC, resource.name, incremental_configs=entries
-                )
+                ConfigResource(ConfigResource.Type.TOPIC, resource.name, incremental_configs=entries)
             )
             changes += [f"set {name} of topic {resource.name} to {value}" for name, value in wrong.items()]
     for resource, future in (client.incremental_alter_configs(requests) if requests else {}).items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Passing", "decode", "passing", "topic_of"]
 
-#: Names of ZTF's filters by their number in the packet.
-_BANDS = {1: "g", 2: "r", 3: "i"}
-
 
 @dataclass(frozen=True, slots=True)
 class Passing:
@@ -41,28 +38,19 @@ class Passing:
     alert: dict[str, Any]
     container: bytes
 
-    @property
-    def filters(self) -> list[dict[str, Any]]:
-        """Filters that it passed: ``filter_name``, ``fid``, ``annotations``."""
-        return list(self.alert.get("filters") or [])
-
     def rows(self) -> list[dict[str, Any]]:
         """Rows for a table, one a filter: ids, position (ICRS degrees), band, magnitude (AB), annotations."""
-        candidate: Mapping[str, Any] = self.alert.get("candidate") or self.alert
-        fid = candidate.get("fid")
+        columns = ("objectId", "candid", "ra", "dec", "band", "magnitude")
+        common = {column: self.alert.get(column) for column in columns}
         return [
-            {
-                "objectId": self.alert["objectId"],
-                "candid": self.alert["candid"],
-                "ra": self.alert.get("ra", candidate.get("ra")),
-                "dec": self.alert.get("dec", candidate.get("dec")),
-                "band": candidate.get("band") or _BANDS.get(fid if isinstance(fid, int) else 0),
-                "mag": candidate.get("magpsf"),
-                "filter": passed.get("filter_name") or passed.get("name"),
-                "annotations": _annotations(passed.get("annotations")),
-            }
-            for passed in self.filters
+            common | {"filter": passed["name"], "annotations": json.loads(passed["annotations"])}
+            for passed in self.alert["filters"]
         ]
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What tells it from other results: candid, and versions of the filters."""
+        return (self.alert["candid"], *(passed["fid"] for passed in self.alert["filters"]))
 
 
 def decode(container: bytes) -> dict[str, Any]:
@@ -77,8 +65,8 @@ def decode(container: bytes) -> dict[str, Any]:
         (record,) = fastavro.reader(BytesIO(container))
     except (ValueError, EOFError, KeyError, IndexError) as error:
         raise BoomError(f"this record is no Avro object container with one alert: {error}") from None
-    if not isinstance(record, dict):
-        raise BoomError("this record is no alert")
+    if not isinstance(record, dict) or not {"candid", "filters"} <= record.keys():
+        raise BoomError("this record is no alert that passed a filter")
     return record
 
 
@@ -131,21 +119,10 @@ def passing(
                 raise fail(settings, error, message.topic() or reader_group(settings), "Read")
             container = message.value() or b""
             alert = Passing(decode(container), container)
-            identity = (alert.alert["candid"], *(str(passed.get("fid")) for passed in alert.filters))
             deadline = time.monotonic() + quiet_seconds
-            if identity not in seen:
-                seen.add(identity)
+            if alert.identity not in seen:
+                seen.add(alert.identity)
                 yield alert
                 deadline = time.monotonic() + quiet_seconds
     finally:
         client.close()
-
-
-def _annotations(value: Any) -> dict[str, Any]:
-    """Annotations as a mapping, whether they are one or are written as JSON."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return {"annotations": value}
-    return dict(value) if isinstance(value, Mapping) else {}

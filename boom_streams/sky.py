@@ -7,7 +7,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import lru_cache
+
 
 import numpy as np
 from astropy import units
@@ -165,10 +168,13 @@ def _corners(own: Integers, nside: int) -> tuple[Floats, Floats]:
     return lon.to_value(units.deg), lat.to_value(units.deg)
 
 
-def mean_position(ra: ArrayLike, dec: ArrayLike) -> tuple[float, float]:
-    """Mean of positions that lie close together: (ra, dec) in ICRS degrees; of one position, that position."""
-    lon, lat = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
-    if len(lon) == 1:
-        return float(lon[0]), float(lat[0])
-    x, y, z = _vectors(lon, lat).sum(axis=1)
-    return float(np.degrees(np.arctan2(y, x)) % 360.0), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
+def mean_position(ra: Sequence[float], dec: Sequence[float]) -> tuple[float, float]:
+    """Mean of positions that lie close together, whatever their order: (ra, dec) in ICRS degrees."""
+    if len(ra) == 1:
+        return ra[0], dec[0]
+    vectors = []
+    for lon, lat in zip(map(math.radians, ra), map(math.radians, dec), strict=True):
+        across = math.cos(lat)
+        vectors.append((across * math.cos(lon), across * math.sin(lon), math.sin(lat)))
+    x, y, z = map(math.fsum, zip(*vectors, strict=True))
+    return math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -34,7 +34,7 @@ class Writer:
     def __init__(self, settings: Settings, **overrides: Any) -> None:
         self._settings = settings
         self._failure: ServiceError | None = None
-        self._producer = producer(settings, self._failed, delivery_report_only_error=True, **overrides)
+        self._producer = producer(settings, delivery_report_only_error=True, **overrides)
 
     def send(
         self,
@@ -88,7 +88,7 @@ class Writer:
         ServiceError
             If Kafka has refused a record.
         """
-        self._producer.poll(seconds)
+        self._serve(self._producer.poll, seconds)
         if self._failure is not None:
             raise self._failure
 
@@ -101,7 +101,7 @@ class Writer:
             If Kafka refused a record, or does not answer.
         """
         deadline = time.monotonic() + PATIENCE
-        while (left := self._producer.flush(1.0)) and self._failure is None:
+        while (left := self._serve(self._producer.flush, 1.0)) and self._failure is None:
             if time.monotonic() > deadline:  # for example while Kafka is away
                 raise ServiceError(
                     f"Kafka at {self._settings.kafka} did not confirm the last {left} records "
@@ -109,10 +109,19 @@ class Writer:
                 )
         self.poll(0)
 
-    def _failed(self, error: KafkaError) -> None:
-        """Note what ends the producer as a whole, such as a missing permission; it retries the rest."""
-        if error.fatal() and self._failure is None:
-            self._failure = fail(self._settings, error, "*", "Write")
+    def _serve(self, call: Callable[[float], int], seconds: float) -> int:
+        """Poll or flush; what ends the producer as a whole, such as a missing permission, is noted.
+
+        The client raises it by itself, or as the cause of a SystemError where a callback was to be called.
+        """
+        try:
+            return call(seconds)
+        except (KafkaException, SystemError) as error:
+            cause = error if isinstance(error, KafkaException) else error.__cause__
+            if not isinstance(cause, KafkaException):
+                raise
+            self._failure = self._failure or fail(self._settings, cause.args[0], "*", "Write")
+            return 0
 
     def _delivered(self, error: KafkaError | None, message: Any) -> None:
         if error is not None and self._failure is None:

@@ -62,11 +62,7 @@ def objects_in(value: bytes | None) -> dict[tuple[str, str], np.ndarray[Any, Any
 
 def position(detections: np.ndarray[Any, Any]) -> tuple[float, float]:
     """Position of an object, (ra, dec) in degrees: the mean of its detections in their order."""
-    ra, dec = detections["ra"], detections["dec"]
-    if len(detections) == 1:
-        return float(ra[0]), float(dec[0])
-    east = (ra - ra[0] + 180.0) % 360.0 - 180.0
-    return float((ra[0] + east.mean()) % 360.0), float(dec.mean())
+    return sky.mean_position(detections["ra"].tolist(), detections["dec"].tolist())
 
 
 def record(sightings: Sequence[Sighting]) -> None:

@@ -19,7 +19,7 @@ __all__ = ["command"]
 @click.argument("night", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--limit", type=click.IntRange(1), help="Most alerts to replay.")
 @click.option("--keep", is_flag=True, help="Leave Kafka and MongoDB running at the end.")
-@click.option("--rows", type=click.IntRange(0), default=40, show_default=True, help="Rows of the table at the end.")
+@click.option("--rows", type=click.IntRange(0), default=40, help="Most rows of the table at the end.")
 def command(night: tuple[Path, ...], limit: int | None, keep: bool, rows: int) -> None:
     """Send a night of ZTF alerts through the whole broker, and show what passed.
 

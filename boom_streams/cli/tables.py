@@ -11,7 +11,7 @@ from rich.table import Table
 
 __all__ = ["passing_table", "show"]
 
-_COLUMNS = ("objectId", "candid", "ra", "dec", "band", "mag", "filter", "annotations")
+_COLUMNS = ("objectId", "candid", "ra", "dec", "band", "magnitude", "filter", "annotations")
 
 
 def show(table: Table) -> None:
@@ -20,13 +20,13 @@ def show(table: Table) -> None:
 
 
 def passing_table(alerts: Iterable[Mapping[str, Any]], title: str) -> Table:
-    """Table of alerts that passed filters, from the rows of `boom_streams.passing.rows`.
+    """Table of alerts that passed filters, from the rows of `boom_streams.passing.Passing`.
 
     Positions are ICRS degrees, magnitudes AB.
     """
     table = Table(title=title)
     for column in _COLUMNS:
-        right = column in ("candid", "ra", "dec", "mag")
+        right = column in ("candid", "ra", "dec", "magnitude")
         table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=right)
     for alert in alerts:
         table.add_row(
@@ -35,7 +35,7 @@ def passing_table(alerts: Iterable[Mapping[str, Any]], title: str) -> Table:
             _number(alert["ra"], 5),
             _number(alert["dec"], 5),
             str(alert.get("band") or ""),
-            _number(alert.get("mag"), 2),
+            _number(alert.get("magnitude"), 2),
             str(alert["filter"]),
             ", ".join(f"{name}={_short(value)}" for name, value in alert["annotations"].items()),
         )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pymongo.database import Database
-from pymongo.errors import OperationFailure
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from boom_streams.errors import FilterError
 from boom_streams.filters.document import Filter, check_name, check_permissions, check_survey, parse_pipeline
@@ -105,7 +105,11 @@ class FilterStore:
         }
         if description is not None:
             document["description"] = description
-        self._filters.insert_one(document)
+        try:
+            self._filters.create_index("name", unique=True)
+            self._filters.insert_one(document)
+        except DuplicateKeyError:
+            raise FilterError(f"the name {name} is taken; choose another") from None
         return Added(document["_id"], version["fid"], changes)
 
     def _add_version(
@@ -133,7 +137,7 @@ class FilterStore:
         except OperationFailure as error:
             raise FilterError(f"MongoDB refuses the pipeline: {(error.details or {}).get('errmsg', error)}") from None
 
-    def list(self, survey: str | None = None) -> list[dict[str, Any]]:
+    def list_all(self, survey: str | None = None) -> list[dict[str, Any]]:
         """Documents of all filters, or of those of one survey, by name."""
         query = {} if survey is None else {"survey": check_survey(survey)}
         return list(self._filters.find(query).sort("name", 1))
@@ -177,10 +181,13 @@ class FilterStore:
 
     def load_active(self, survey: str) -> list[Filter]:
         """Active filters of a survey by name; one that is not valid is left out, and logged once."""
-        loaded = []
+        loaded: list[Filter] = []
         for document in self._filters.find({"survey": check_survey(survey), "active": True}).sort("name", 1):
             try:
-                loaded.append(Filter.from_document(document))
+                found = Filter.from_document(document)
+                if any(found.name == other.name for other in loaded):
+                    raise FilterError(f"filter {found.name!r} ({found.id}): another filter has this name, and its topic")
+                loaded.append(found)
             except FilterError as error:
                 key = (str(document.get("_id")), str(document.get("active_fid")))
                 if key not in self._told:
