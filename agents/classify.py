@@ -74,9 +74,7 @@ def classified_record(fields: Fields, answer: history.Answer, properties: Mappin
     )
 
 
-def _take(
-    config: Settings, surveys: Mapping[str, Survey], record: Record
-) -> tuple[Fields, history.Arrival]:
+def _take(config: Settings, surveys: Mapping[str, Survey], record: Record) -> tuple[Fields, history.Arrival]:
     """Take an enriched record apart, as far as this stage needs it."""
     fields = wire.fields(record.value)
     survey = surveys[fields["survey"]]

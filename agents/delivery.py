@@ -21,7 +21,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import faust
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, WTimeoutError
 
 from boom_streams.agents.journal import Journal
@@ -138,7 +137,7 @@ class Delivery:
         self.handled = 0
         self._last_tick = time.monotonic()
 
-    async def run(self, stream: faust.StreamT[bytes]) -> None:
+    async def run(self, stream: Any) -> None:
         """Handle the stream until the worker stops; the body of a Faust agent."""
         queue: asyncio.Queue[Any] = asyncio.Queue(maxsize=self.batch_size)
         stream = stream.noack()
@@ -233,8 +232,9 @@ class Delivery:
         if not all(self._owned(record.event, generation) for record in work.records):
             log.warning("%s: partitions were revoked, %d records dropped", self.stage, len(work.records))
             return
-        sends = [send for record, result in zip(work.records, results, strict=True)
-                 for send in self._sends(record, result)]
+        sends = [
+            send for record, result in zip(work.records, results, strict=True) for send in self._sends(record, result)
+        ]
         changelogs = [
             (table, partition, self.tables[table].apply(partition, writes))
             for (table, partition), writes in work.writes.items()

@@ -112,12 +112,12 @@ def _rekeyed(config: Settings, survey: Survey, record: Record, alert: Alert | Ba
         reason = str(alert) if isinstance(alert, BadRecord) else "in the wrong place after it was re-keyed"
         return Result(dead=reason)
     batch = raw.raw_records(record.value, survey, config.partitions)
-    reason = batch.bad[0][1] if batch.bad else None
-    if isinstance(alert, BadRecord) and len(batch.records) < 2 and reason is None:
+    broken = batch.bad[0][1] if batch.bad else None
+    if isinstance(alert, BadRecord) and len(batch.records) < 2 and broken is None:
         return Result(dead=str(alert))  # one record, where it belongs, that cannot be enriched
     timestamp = int(record.timestamp * 1000)
     sends = [
         Send(record.topic, r.key, r.value, r.partition, (*r.headers, (_REKEYED, b"1")), timestamp)
         for r in batch.records
     ]
-    return Result(sends, dead=reason)
+    return Result(sends, dead=broken)

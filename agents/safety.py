@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterable
 from typing import Any
 
-from faust.streams import _CStreamIterator
+from faust import streams
 from faust.tables.recovery import Recovery
 from faust.transport.drivers import aiokafka as driver
 
@@ -25,17 +26,17 @@ def write_before_reading() -> None:
     Faust resumes the partitions before it seeks to the committed offsets, and then clears its queues: what
     it fetched in between is never handled (faust-streaming issue 596). Stopping the flow first cures it.
     """
-    if _CStreamIterator is None:
+    if getattr(streams, "_CStreamIterator", None) is None:
         raise ServiceError("Faust's compiled stream iterator is missing: reinstall faust-streaming")
-    if getattr(Recovery, "_boom_patched", False):
-        return
     for name in ("on_recovery_completed", "_resume_streams"):
-        setattr(Recovery, name, _stop_flow_first(getattr(Recovery, name)))
-    Recovery._boom_patched = True
-    driver.Producer._settings_extra = lambda self: {"acks": "all", "enable_idempotence": True}
+        original = getattr(Recovery, name)
+        if not hasattr(original, "__wrapped__"):
+            setattr(Recovery, name, _stop_flow_first(original))
+    setattr(driver.Producer, "_settings_extra", lambda self: {"acks": "all", "enable_idempotence": True})  # noqa: B010
 
 
 def _stop_flow_first(original: Any) -> Any:
+    @functools.wraps(original)
     async def stopped(self: Any, generation_id: int = 0) -> Any:
         self.app.consumer.stop_flow()
         self.app.flow_control.suspend()
@@ -62,7 +63,7 @@ def watch_commits(app: Any) -> None:
     """End a worker whose commits are stuck behind a gap that will never be acknowledged."""
     stuck_since: dict[Any, tuple[int, float]] = {}
 
-    @app.timer(10.0)
+    @app.timer(10.0)  # type: ignore[untyped-decorator]
     async def watch() -> None:
         for tp, acked in list(app.consumer._acked.items()):
             committed = app.consumer._committed_offset.get(tp)

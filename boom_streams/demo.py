@@ -75,7 +75,7 @@ class Report:
 def running_services(keep: bool) -> Iterator[Settings]:
     """Settings of services that run: those that the settings name, else local ones.
 
-    Local services that were not running before are stopped at the end, unless ``keep``.
+    Local services are stopped at the end if neither ran before, unless ``keep``.
     """
     from boom_streams import services
 
@@ -89,10 +89,8 @@ def running_services(keep: bool) -> Iterator[Settings]:
         services.start(config.data_dir)
         yield load_settings()
     finally:
-        if not keep:
-            for name in ("kafka", "mongod"):
-                if name not in before:
-                    services.stop(config.data_dir, name)
+        if not keep and not before:
+            services.stop(config.data_dir)
 
 
 def run(
@@ -123,6 +121,8 @@ def run(
     layout.check(settings, "roles")
     for name in activate_examples(settings, survey):
         report.say(f"filter {name} is active")
+    if backlog := status.total_lag(settings):
+        report.say(f"{backlog} records of an earlier run are left, and will be counted with this one's")
     before = _marks(settings, survey)
     exits: dict[str, int] = {}
     with Supervisor(settings) as supervisor:
@@ -130,6 +130,7 @@ def run(
         def watch() -> None:
             for exited in supervisor.poll():
                 exits[exited.worker] = exits.get(exited.worker, 0) + 1
+                report.say(f"worker {exited.worker} exited with {exited.code}; again in {exited.wait:g} s")
                 if exits[exited.worker] >= EXITS:
                     role, _, index = exited.worker.rpartition("-")
                     raise BoomError(_explain(exited.worker, supervisor.log_file(role, int(index))))
@@ -138,6 +139,7 @@ def run(
             watch()
             report.replayed(counts)
 
+        _await_workers(settings, watch)
         start = time.monotonic()
         outcome = Outcome(replay(settings, survey, night, limit=limit, progress=progress))
         _drain(settings, watch, report.left)
@@ -167,6 +169,16 @@ def activate_examples(settings: Settings, survey: str) -> list[str]:
         store.activate(name)
         added.append(name)
     return added
+
+
+def _await_workers(settings: Settings, watch: Callable[[], None]) -> None:
+    """Wait until every role has joined its group, so that the rate is the stages' and not their start's."""
+    deadline = time.monotonic() + PATIENCE
+    while len(layout.members(settings)) < len(names.ROLES):
+        watch()
+        if time.monotonic() > deadline:
+            raise BoomError(f"the workers do not start; their output is in {settings.data_dir / 'logs'}")
+        time.sleep(0.1)
 
 
 def _drain(settings: Settings, watch: Callable[[], None], left: Callable[[int], None]) -> None:

@@ -253,8 +253,8 @@ def _merge(known: list[_Row], packet: list[_Row], own: int | None, revision: int
         if old is None:
             added.append(row)
         elif is_own or (not old.own and row.carrier > old.carrier):
-            if row.data == old.data:
-                old.carrier, old.own = row.carrier, row.own
+            if row.data == old.data and not is_own:
+                old.carrier = row.carrier
             else:
                 old.until = revision
                 added.append(row)

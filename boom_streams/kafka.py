@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -39,10 +40,7 @@ __all__ = [
 MAX_BYTES = 12 << 20
 
 #: Seconds that one request to the broker may take.
-TIMEOUT = 10.0
-
-#: Seconds after which a broker that has not answered at all counts as absent.
-_ABSENT_AFTER = 4.0
+TIMEOUT = 15.0
 
 _QUIET = logging.getLogger("boom_streams.kafka.client")
 _QUIET.addHandler(logging.NullHandler())
@@ -190,11 +188,23 @@ def partition_counts(settings: Settings, client: AdminClient | None = None) -> d
     ServiceError
         If Kafka does not answer.
     """
+    if not any(map(_listens, settings.kafka.split(","))):
+        raise fail(settings, KafkaError(KafkaError._TRANSPORT), "*", "Describe")
     try:
-        topics = (client or admin(settings)).list_topics(timeout=_ABSENT_AFTER).topics
+        topics = (client or admin(settings)).list_topics(timeout=TIMEOUT).topics
     except KafkaException as error:
         raise fail(settings, error.args[0], "*", "Describe") from None
     return {name: len(topic.partitions) for name, topic in topics.items()}
+
+
+def _listens(server: str) -> bool:
+    """Whether anything listens at ``host:port``; the client would try for long."""
+    host, _, port = server.strip().rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=3.0).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def required_topics(settings: Settings) -> dict[str, dict[str, str]]:

@@ -37,9 +37,7 @@ class Point(NamedTuple):
     mag_err: float
 
 
-def statistics(
-    survey: Survey, series: Mapping[str, Points], candid: int, jd: float, programid: int
-) -> dict[str, Any]:
+def statistics(survey: Survey, series: Mapping[str, Points], candid: int, jd: float, programid: int) -> dict[str, Any]:
     """Statistics of the light curve of an alert: ``stationary`` and ``photstats``.
 
     Parameters
@@ -53,9 +51,7 @@ def statistics(
     return {"stationary": stationary(points), "photstats": photstats(points)}
 
 
-def photometry(
-    survey: Survey, series: Mapping[str, Points], candid: int, jd: float, programid: int
-) -> list[Point]:
+def photometry(survey: Survey, series: Mapping[str, Points], candid: int, jd: float, programid: int) -> list[Point]:
     """Points that statistics are made of, in time and then in the order of `BANDS`, one a (jd, band).
 
     Detections with a signal-to-noise ratio, magnitude and error, and forced photometry of good status

@@ -37,7 +37,7 @@ _MAKERS = {
 _MAX_BYTES = 12 << 20
 
 
-class BoomApp(faust.App):  # type: ignore[misc]
+class BoomApp(faust.App):
     """Faust app that creates what it needs in Kafka and MongoDB before it starts."""
 
     boom: Settings
@@ -82,9 +82,7 @@ def build_app(config: Settings | None = None) -> BoomApp:
         stage.name: _add_agent(app, config, stage, tables, Journal(journal_folder / f"{stage.name}.json"))
         for stage in stages
     }
-    watch_copartitioning(
-        app, [(tables[name], _sources(config, stage)) for stage in stages for name in stage.tables]
-    )
+    watch_copartitioning(app, [(tables[name], _sources(config, stage)) for stage in stages for name in stage.tables])
     watch_commits(app)
     return app
 
@@ -190,4 +188,3 @@ def _add_agent(
         await delivery.run(stream)
 
     return delivery
-

@@ -18,7 +18,10 @@ _SELECTION_MS = 3000
 @cache
 def _client(uri: str) -> MongoClient[dict[str, Any]]:
     return MongoClient(
-        uri, serverSelectionTimeoutMS=_SELECTION_MS, connectTimeoutMS=_SELECTION_MS, socketTimeoutMS=60_000,
+        uri,
+        serverSelectionTimeoutMS=_SELECTION_MS,
+        connectTimeoutMS=_SELECTION_MS,
+        socketTimeoutMS=60_000,
         appname="boom_streams",
     )
 

@@ -26,16 +26,12 @@ _PREFIX = "BOOM_"
 class Settings(BaseSettings):
     """Everything that can be configured. Read once, at start."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, toml_file="boom.toml", extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, toml_file="boom.toml", extra="forbid", frozen=True)
 
     kafka: str = Field("localhost:9092", description="Kafka bootstrap servers, `host:port,…`.")
     kafka_username: str | None = Field(None, description="SASL SCRAM-SHA-512 user; none: no authentication.")
     kafka_password: SecretStr | None = Field(None, description="Password of the SASL user.")
-    mongo_uri: SecretStr = Field(
-        SecretStr("mongodb://localhost:27017"), description="MongoDB connection string."
-    )
+    mongo_uri: SecretStr = Field(SecretStr("mongodb://localhost:27017"), description="MongoDB connection string.")
     mongo_db: str = Field("boom", description="MongoDB database.")
     topic_prefix: str = Field("", description="Prefix of every topic and consumer group.")
     partitions: int = Field(8, ge=1, description="Partitions of every topic; never changes once topics exist.")
@@ -105,15 +101,12 @@ def load_settings(**overrides: Any) -> Settings:
     unknown = sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
     if unknown:
         raise SettingsError(
-            f"unknown setting {', '.join(unknown)} in the environment; "
-            f"known are {', '.join(sorted(known))}"
+            f"unknown setting {', '.join(unknown)} in the environment; known are {', '.join(sorted(known))}"
         )
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)
-        )
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
         raise SettingsError(f"invalid setting (environment BOOM_… or boom.toml): {problems}") from None
 
 

@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
-
 import numpy as np
 from astropy import units
 from astropy_healpix import boundaries_lonlat, lonlat_to_healpix
@@ -87,9 +86,7 @@ def neighbour_cells(ra: ArrayLike, dec: ArrayLike, nside: int, radius_arcsec: fl
     for place, touched in zip(near, around, strict=True):
         found[place] = tuple(np.unique(touched[touched != own[place]]).tolist())
     corner_lon, corner_lat = _corners(own[near], nside)
-    at_corner = (
-        separation_arcsec(lon[near, None], lat[near, None], corner_lon, corner_lat) <= radius_arcsec * 1.05
-    )
+    at_corner = separation_arcsec(lon[near, None], lat[near, None], corner_lon, corner_lat) <= radius_arcsec * 1.05
     rows, which = np.nonzero(at_corner)
     if len(rows):
         around = _circle(corner_lon[rows, which], corner_lat[rows, which], radius * 0.05, nside)

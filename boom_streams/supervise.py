@@ -90,7 +90,7 @@ class Supervisor:
     extra_environment: Mapping[str, str] = field(default_factory=dict)
     command: Sequence[str] = (
         *(sys.executable, "-m", "faust", "-A", "boom_streams"),
-        *("worker", "-l", "warning", "--without-web"),
+        *("worker", "-l", "warn", "--without-web"),
     )
     _workers: list[_Worker] = field(init=False, default_factory=list)
 
@@ -167,7 +167,7 @@ class Supervisor:
         wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (worker.failures - 1))
         worker.process = None
         worker.start_at = now + wait
-        log.warning("worker %s (pid %d) exited with %d; again in %.1f s", worker.name, pid, code, wait)
+        log.info("worker %s (pid %d) exited with %d; again in %.1f s", worker.name, pid, code, wait)
         return Exit(worker.name, pid, code, wait)
 
     def _spawn(self, worker: _Worker) -> None:

@@ -1,4 +1,4 @@
-"""Records of ``filtered.<name>`` and ``<survey>.filtered``: Avro object containers that any Avro library reads alone."""
+"""Records of ``filtered.<name>`` and ``<survey>.filtered``: Avro containers that any Avro library reads alone."""
 
 from __future__ import annotations
 

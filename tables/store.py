@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faust
 import rocksdict
@@ -55,17 +55,18 @@ class View:
         self._writes[key] = (self._offset, value)
 
 
-class StateTable(faust.Table):  # type: ignore[misc]
+class StateTable(faust.Table[bytes, bytes]):
     """Table of bytes to bytes, partitioned as its source topic."""
 
     def _new_store_by_url(self, url: Any) -> _Store:
-        return _Store(
-            url, self.app, self, table_name=self.name, key_type=bytes, value_type=bytes, options={}
-        )
+        return _Store(url, self.app, self, table_name=self.name, key_type=bytes, value_type=bytes, options={})
+
+    def _store_of_bytes(self) -> _Store:
+        return cast(_Store, self.data)
 
     def reader(self, partition: int) -> Callable[[bytes], bytes | None]:
         """Function that reads the value of a key from one partition."""
-        read = self.data.database(partition).get
+        read = self._store_of_bytes().database(partition).get
 
         def get(key: bytes) -> bytes | None:
             value = read(key)
@@ -79,7 +80,7 @@ class StateTable(faust.Table):  # type: ignore[misc]
         batch = rocksdict.WriteBatch(raw_mode=True)
         for key, value in records:
             batch.put(key, value)
-        self.data.database(partition).write(batch)
+        self._store_of_bytes().database(partition).write(batch)
         return records
 
     def checkpoint(self, partition: int, offset: int) -> None:
@@ -87,7 +88,7 @@ class StateTable(faust.Table):  # type: ignore[misc]
         self.data.set_persisted_offset(TP(self.changelog_topic_name, partition), offset)
 
 
-class _Options(rocksdb.RocksDBOptions):  # type: ignore[misc]
+class _Options(rocksdb.RocksDBOptions):
     """RocksDB options for many small databases in one process."""
 
     def open(self, path: Path, *, read_only: bool = False) -> Any:
@@ -120,7 +121,7 @@ def _shared_cache() -> Any:
     return rocksdict.Cache(_CACHE_BYTES)
 
 
-class _Store(rocksdb.Store):  # type: ignore[misc]
+class _Store(rocksdb.Store):
     """Faust's RocksDB store with our options and our rule for recovery."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -166,6 +167,6 @@ def stored_items(folder: Path, table: str) -> Iterator[tuple[bytes, bytes]]:
         try:
             for key, value in database.items():
                 if key != _Store.offset_key:
-                    yield key, value[_OFFSET.size :]
+                    yield cast(bytes, key), value[_OFFSET.size :]
         finally:
             database.close()

@@ -50,10 +50,7 @@ class Archive:
         for survey, records in self._by_survey(values, problems).items():
             alerts = [_alert(record) for record in records]
             self._insert_alerts(self._collection(survey, "alerts"), alerts)
-            cutouts = [
-                {"_id": record["candid"], **_shallow(record["cutouts"])}
-                for record in records
-            ]
+            cutouts = [{"_id": record["candid"], **_shallow(record["cutouts"])} for record in records]
             _insert_new(self._collection(survey, "alerts_cutouts"), cutouts)
             self._write_matches_of_objects(survey, records)
         return problems

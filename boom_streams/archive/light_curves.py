@@ -15,7 +15,7 @@ import numpy as np
 from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateOne
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from boom_streams import points as packed
 from boom_streams import sky
@@ -29,26 +29,25 @@ _DUPLICATE = 11000
 Document = dict[str, Any]
 
 
-def write_light_curves(
-    aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDocument]
-) -> None:
+def write_light_curves(aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDocument]) -> None:
     """Apply classified records of one survey to the light curves, in their order."""
     plain: dict[str, UpdateOne] = {}
     rest: list[RawBSONDocument] = []
     several = _repeated([record["objectId"] for record in records])
     for record in records:
-        simple = not record["replaced"] and record["history"] == "complete"
-        if simple and record["objectId"] not in several:
+        if _is_simple(record) and record["objectId"] not in several:
             plain[record["objectId"]] = _apply(survey, record)
         else:
             rest.append(record)
     if plain:
         rest = [*_bulk(aux, plain, records), *rest]
     for record in rest:
-        if record["objectId"] in several and not record["replaced"] and record["history"] == "complete":
-            if not _bulk(aux, {record["objectId"]: _apply(survey, record)}, [record]):
-                continue
-        _merge(aux, survey, record)
+        if not _is_simple(record) or _bulk(aux, {record["objectId"]: _apply(survey, record)}, [record]):
+            _merge(aux, survey, record)
+
+
+def _is_simple(record: Mapping[str, Any]) -> bool:
+    return not record["replaced"] and record["history"] == "complete"
 
 
 def coordinates(ra: float, dec: float) -> Document:
@@ -138,8 +137,8 @@ def _merge(aux: Collection[Document], survey: Survey, record: RawBSONDocument) -
                 {"$set": fields, "$min": {"created_at": received}, "$max": {"updated_at": received}},
                 upsert=known is None,
             )
-        except BulkWriteError:  # pragma: no cover - update_one raises DuplicateKeyError instead
-            raise
+        except DuplicateKeyError:  # another worker was first
+            continue
         if result.matched_count or result.upserted_id is not None:
             return
 
@@ -154,9 +153,7 @@ def _order(point: Mapping[str, Any]) -> tuple[float, int, int]:
 
 def from_archive(survey: Survey, document: Mapping[str, Any]) -> tuple[dict[str, Points], dict[int, int], int]:
     """An object as the archive has it: packed points, revision of each alert by candid, newest revision."""
-    series = {
-        name: packed.from_documents(document.get(name, []), dtype) for name, dtype in survey.SERIES.items()
-    }
+    series = {name: packed.from_documents(document.get(name, []), dtype) for name, dtype in survey.SERIES.items()}
     own = {
         point["candid"]: point["revision"]
         for point in document.get("prv_candidates", ())

@@ -29,7 +29,7 @@ from boom_streams import points
 from boom_streams.errors import BadRecord, ServiceError
 from boom_streams.filters.annotations import read_annotations
 from boom_streams.filters.document import Filter
-from boom_streams.filters.paths import SERIES, Needs, needs, union
+from boom_streams.filters.paths import Needs, needs, union
 from boom_streams.filters.prefilter import Columns, Condition, condition
 from boom_streams.surveys import get_survey
 

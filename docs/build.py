@@ -1,0 +1,132 @@
+"""Fill the parts of the documentation that come from the code. ``python docs/build.py`` writes, ``--check`` compares."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent))
+
+from boom_streams.cli import cli  # noqa: E402
+from boom_streams.schema import records  # noqa: E402
+from boom_streams.settings import Settings  # noqa: E402
+from boom_streams.surveys import get_survey  # noqa: E402
+from boom_streams.topologies.stage import to_mermaid  # noqa: E402
+from boom_streams.topologies.survey import STAGES  # noqa: E402
+
+
+def topology() -> str:
+    """Drawing of the chain of a survey."""
+    return f"```mermaid\n{to_mermaid('ztf', STAGES)}```"
+
+
+def settings() -> str:
+    """Table of all settings."""
+    rows = ["| variable | default | what it does |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else f"`{field.get_default()}`"
+        rows.append(f"| `BOOM_{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows)
+
+
+def commands() -> str:
+    """Table of all commands."""
+    rows = ["| command | what it does |", "|---|---|"]
+    return "\n".join(rows + _verbs(cli, "boom-streams"))
+
+
+def _verbs(group: Any, prefix: str) -> list[str]:
+    context = click.Context(group)
+    rows = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if hasattr(command, "list_commands"):
+            rows += _verbs(command, f"{prefix} {name}")
+        else:
+            rows.append(f"| `{prefix} {name}` | {command.get_short_help_str(100)} |")
+    return rows
+
+
+def models() -> str:
+    """Tables of the records between stages."""
+    parts = []
+    for model in (records.Margin, records.Enriched, records.Classified, records.DeadLetter):
+        parts += [f"### {model.__name__}", "", (model.__doc__ or "").strip(), "", *_fields(model), ""]
+    return "\n".join(parts).rstrip()
+
+
+def _fields(model: type[BaseModel]) -> list[str]:
+    rows = ["| field | type | what it is |", "|---|---|---|"]
+    for name, field in model.model_fields.items():
+        kind = getattr(field.annotation, "__name__", None) or str(field.annotation)
+        kind = str(field.annotation) if "[" in str(field.annotation) else kind
+        kind = kind.replace("typing.", "").replace("|", "or")
+        rows.append(f"| `{field.alias or name}` | {kind.split('Annotated[')[0] or kind} | {field.description} |")
+    return rows
+
+
+def filtered() -> str:
+    """Table of the filtered record's fields."""
+    schema = json.loads((DOCS.parent / "schema/avro/filtered/1/filtered.avsc").read_text())
+    return "\n".join(_avro(schema))
+
+
+def _avro(schema: dict[str, Any], prefix: str = "") -> list[str]:
+    rows = [] if prefix else ["| field | what it is |", "|---|---|"]
+    for field in schema["fields"]:
+        rows.append(f"| `{prefix}{field['name']}` | {field['doc']} |")
+        kind = field["type"]
+        if isinstance(kind, dict) and kind["type"] == "array":
+            rows += _avro(kind["items"], f"{prefix}{field['name']}[].")
+    return rows
+
+
+def points() -> str:
+    """Table of the columns of light curves."""
+    rows = ["| series | columns |", "|---|---|"]
+    for name, dtype in get_survey("ZTF").SERIES.items():
+        rows.append(f"| `{name}` | {', '.join(dtype.names or ())} |")
+    return "\n".join(rows)
+
+
+PARTS = {
+    "topology.md": {"topology": topology},
+    "operation.md": {"settings": settings, "commands": commands},
+    "records.md": {"models": models, "filtered": filtered, "points": points},
+}
+
+
+def render(name: str) -> str:
+    """Text of a page with its generated parts filled in."""
+    text = (DOCS / name).read_text()
+    for part, make in PARTS[name].items():
+        begin, end = f"<!-- {part}:begin -->", f"<!-- {part}:end -->"
+        before, rest = text.split(begin)
+        _, after = rest.split(end)
+        text = f"{before}{begin}\n{make()}\n{end}{after}"
+    return text
+
+
+def main() -> int:
+    """Write or check every page."""
+    stale = []
+    for name in PARTS:
+        text = render(name)
+        if text != (DOCS / name).read_text():
+            stale.append(name)
+            if "--check" not in sys.argv:
+                (DOCS / name).write_text(text)
+    if "--check" in sys.argv and stale:
+        sys.stderr.write(f"out of date: {', '.join(stale)}; run python docs/build.py\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
