@@ -33,6 +33,7 @@ __all__ = [
     "read",
     "read_header",
     "read_one",
+    "single_record",
     "split",
 ]
 
@@ -111,6 +112,22 @@ def read_one(container: bytes) -> tuple[Schema, dict[str, Any]]:
     if stream.tell() != end:
         raise BadRecord("the record is not as long as its Avro block says")
     return header.schema, record
+
+
+def single_record(container: bytes) -> tuple[Schema, bytes]:
+    """Give schema and record, not decoded, of a container that holds one whole record.
+
+    Raises
+    ------
+    NotSingle
+        If it does not.
+    """
+    header = read_header(container)
+    bounds = _block_bounds(container, header)
+    if bounds is None:
+        raise NotSingle("not one whole record")
+    data = container[slice(*bounds)]
+    return header.schema, data if header.codec == "null" else _decompress(header.codec, data)
 
 
 def split(container: bytes) -> tuple[list[bytes], BadRecord | None]:

@@ -213,9 +213,7 @@ def _collect(settings: Settings, survey: str, before: Marks, outcome: Outcome) -
     after = _marks(settings, survey)
     for stage in names.STAGES[1:]:
         topic = names.topic(survey, stage, settings.topic_prefix)
-        outcome.stages[stage] = sum(
-            high - before[where][1] for where, (_, high) in after.items() if where[0] == topic
-        )
+        outcome.stages[stage] = sum(high - before[where][1] for where, (_, high) in after.items() if where[0] == topic)
     filtered = names.topic(survey, "filtered", settings.topic_prefix)
     since = {where: high for where, (_, high) in before.items()}
     containers = [message.value() or b"" for message in offsets.scan(settings, [filtered], since)]

@@ -327,12 +327,9 @@ def _correct(settings: Settings, client: AdminClient, topics: Mapping[str, Mappi
         wrong = {name: value for name, value in wanted.items() if found[name].value != value}
         if wrong:
             entries = [
-                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-                for name, value in wrong.items()
+                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wrong.items()
             ]
-            requests.append(
-                ConfigResource(ConfigResource.Type.TOPIC, resource.name, incremental_configs=entries)
-            )
+            requests.append(ConfigResource(ConfigResource.Type.TOPIC, resource.name, incremental_configs=entries))
             changes += [f"set {name} of topic {resource.name} to {value}" for name, value in wrong.items()]
     for resource, future in (client.incremental_alter_configs(requests) if requests else {}).items():
         try:

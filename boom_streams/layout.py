@@ -56,11 +56,7 @@ def roles_of(layout: str) -> tuple[str, ...]:
 
 def topics_of(settings: Settings, role: str) -> list[str]:
     """Topics that a role reads."""
-    return [
-        names.topic(survey, stage, settings.topic_prefix)
-        for survey in settings.surveys
-        for stage in SOURCES[role]
-    ]
+    return [names.topic(survey, stage, settings.topic_prefix) for survey in settings.surveys for stage in SOURCES[role]]
 
 
 def offsets(settings: Settings, layout: str) -> dict[str, Offsets]:

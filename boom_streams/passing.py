@@ -88,9 +88,7 @@ def topic_of(settings: Settings, name: str) -> str:
     raise BoomError(f"no filter and no topic {name}; {hint}")
 
 
-def passing(
-    settings: Settings, name: str, *, latest: bool = False, quiet_seconds: float = 5.0
-) -> Iterator[Passing]:
+def passing(settings: Settings, name: str, *, latest: bool = False, quiet_seconds: float = 5.0) -> Iterator[Passing]:
     """Read the alerts of a filter (or topic), each once, until none has come for some seconds.
 
     Parameters

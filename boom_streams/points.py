@@ -134,9 +134,7 @@ def to_documents(
     else:
         marks = [None] * len(points)
     names, absent, texts, truths = plan
-    rows = (
-        points.tolist() if wanted is None else points[list(names)].tolist() if names else [()] * len(points)
-    )
+    rows = points.tolist() if wanted is None else points[list(names)].tolist() if names else [()] * len(points)
     documents = []
     for row, band in zip(rows, marks, strict=True):
         document = {

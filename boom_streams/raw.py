@@ -144,9 +144,7 @@ def _place(
             if partition not in reached:
                 reached.add(partition)
                 value = _margin_value(survey, at)
-                batch.records.append(
-                    RawRecord(key, value, partition, _MARGIN, at.object_id, at.candid, source)
-                )
+                batch.records.append(RawRecord(key, value, partition, _MARGIN, at.object_id, at.candid, source))
 
 
 def _margin_value(survey: str, at: Position) -> bytes:

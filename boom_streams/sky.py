@@ -97,8 +97,13 @@ def neighbour_cells(ra: ArrayLike, dec: ArrayLike, nside: int, radius_arcsec: fl
 
 
 def galactic(ra: ArrayLike, dec: ArrayLike) -> tuple[Floats, Floats]:
-    """Galactic longitude (0 to 360) and latitude in degrees of ICRS positions in degrees."""
-    x, y, z = np.tensordot(_GALACTIC, _vectors(ra, dec), axes=1)
+    """Galactic longitude (0 to 360) and latitude in degrees of ICRS positions in degrees.
+
+    Element by element, as a matrix product rounds differently for other numbers of positions, and an alert that is
+    processed again in another batch must give the same bytes.
+    """
+    vectors = _vectors(ra, dec)
+    x, y, z = (row[0] * vectors[0] + row[1] * vectors[1] + row[2] * vectors[2] for row in _GALACTIC)
     return np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))
 
 

@@ -151,11 +151,7 @@ def _positions(settings: Settings, running: str) -> dict[str, layout.Offsets]:
 
 
 def _behind(marks: Marks, positions: layout.Offsets, topic: str) -> int:
-    return sum(
-        high - max(low, positions.get(where, low))
-        for where, (low, high) in marks.items()
-        if where[0] == topic
-    )
+    return sum(high - max(low, positions.get(where, low)) for where, (low, high) in marks.items() if where[0] == topic)
 
 
 def _handled(before: layout.Offsets, after: layout.Offsets, topic: str) -> int:
@@ -167,6 +163,4 @@ def _records(marks: Marks, topic: str) -> int:
 
 
 def _grown(before: Marks, after: Marks, topic: str) -> int:
-    return sum(
-        high - before.get(where, (0, high))[1] for where, (_, high) in after.items() if where[0] == topic
-    )
+    return sum(high - before.get(where, (0, high))[1] for where, (_, high) in after.items() if where[0] == topic)

@@ -105,9 +105,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Start every worker."""
-        self._workers = [
-            _Worker(role, index) for role, count in self.workers.items() for index in range(count)
-        ]
+        self._workers = [_Worker(role, index) for role, count in self.workers.items() for index in range(count)]
         for worker in self._workers:
             self._spawn(worker)
 

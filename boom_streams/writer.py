@@ -104,8 +104,7 @@ class Writer:
         while (left := self._serve(self._producer.flush, 1.0)) and self._failure is None:
             if time.monotonic() > deadline:  # for example while Kafka is away
                 raise ServiceError(
-                    f"Kafka at {self._settings.kafka} did not confirm the last {left} records "
-                    f"within {PATIENCE:g} s"
+                    f"Kafka at {self._settings.kafka} did not confirm the last {left} records within {PATIENCE:g} s"
                 )
         self.poll(0)
 

@@ -1,4 +1,4 @@
-"""Fill the parts of the documentation that come from the code. ``python docs/build.py`` writes, ``--check`` compares."""
+"""Fill the parts of the documentation that come from the code; ``--check`` only compares."""
 
 from __future__ import annotations
 

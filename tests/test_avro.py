@@ -59,9 +59,7 @@ def container(
 ) -> bytes:
     out = io.BytesIO()
     records = [record(n) for n in range(1, count + 1)]
-    fastavro.writer(
-        out, schema or SCHEMA, records, codec=codec, sync_interval=interval, sync_marker=b"~" * 16
-    )
+    fastavro.writer(out, schema or SCHEMA, records, codec=codec, sync_interval=interval, sync_marker=b"~" * 16)
     return out.getvalue()
 
 

@@ -34,9 +34,7 @@ def write(settings: Settings, topic: str, count: int, **headers: bytes) -> None:
 def commit(settings: Settings, role: str, stage: str, *offsets: int) -> None:
     topic = names.topic("ZTF", stage, settings.topic_prefix)
     client = kafka.consumer(settings, names.group_id(role, settings.topic_prefix))
-    client.commit(
-        offsets=[TopicPartition(topic, p, offset) for p, offset in enumerate(offsets)], asynchronous=False
-    )
+    client.commit(offsets=[TopicPartition(topic, p, offset) for p, offset in enumerate(offsets)], asynchronous=False)
     client.close()
 
 

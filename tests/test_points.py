@@ -98,9 +98,7 @@ def test_none() -> None:
     assert len(points.loads(b"", DTYPE)) == 0
 
 
-@pytest.mark.parametrize(
-    "point", [{"fid": 300}, {"fid": "x"}, {"n": 2**20}, {"jd": "soon"}, {"pid": float("nan")}]
-)
+@pytest.mark.parametrize("point", [{"fid": 300}, {"fid": "x"}, {"n": 2**20}, {"jd": "soon"}, {"pid": float("nan")}])
 def test_what_does_not_fit_names_its_column(point: dict[str, Any]) -> None:
     with pytest.raises(BadRecord, match=next(iter(point))):
         points.pack([{"jd": 1.0}, point], DTYPE)

@@ -49,9 +49,7 @@ def container(*places: tuple[float, float], codec: str = "null") -> bytes:
     st.integers(1, 12),
     st.sampled_from(["null", "deflate"]),
 )
-def test_each_alert_is_placed_by_its_cell(
-    places: list[tuple[float, float]], partitions: int, codec: str
-) -> None:
+def test_each_alert_is_placed_by_its_cell(places: list[tuple[float, float]], partitions: int, codec: str) -> None:
     batch = raw.raw_records(container(*places, codec=codec), ZTF, partitions)
     assert batch.bad == []
     own = [record for record in batch.records if not record.headers]
@@ -77,9 +75,7 @@ def test_margin_records_go_to_every_other_partition_within_reach() -> None:
     assert 20 < len(margins) < 150
     own = {record.source: record for record in batch.records if not record.headers}
     for source, cells in enumerate(around):
-        reached = {sky.raw_partition(str(cell).encode(), partitions) for cell in cells} - {
-            own[source].partition
-        }
+        reached = {sky.raw_partition(str(cell).encode(), partitions) for cell in cells} - {own[source].partition}
         sent = margins.get(source, {})
         assert set(sent) == reached
         for record in sent.values():
@@ -147,9 +143,7 @@ def test_other_surveys_are_refused() -> None:
     assert "lacks objectId, candid, candidate" in batch.bad[0][1]
 
 
-@pytest.mark.parametrize(
-    "key", [None, b"", b"abc", b"-1", b"007", b"786432", b"9" * 30, "\u0661".encode(), b"1 "]
-)
+@pytest.mark.parametrize("key", [None, b"", b"abc", b"-1", b"007", b"786432", b"9" * 30, "\u0661".encode(), b"1 "])
 def test_keys_that_are_no_cells(key: bytes | None) -> None:
     assert not any(raw.is_placed(key, partition, 3) for partition in range(3))
 

@@ -181,9 +181,7 @@ def test_rate_is_held(settings: Settings, tmp_path: Path) -> None:
     assert counts.alerts == 21
 
 
-def test_a_broken_archive_is_reported_and_what_came_before_is_kept(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_a_broken_archive_is_reported_and_what_came_before_is_kept(settings: Settings, tmp_path: Path) -> None:
     whole = tmp_path / "whole.tar"
     with tarfile.open(whole, "w") as archive:
         for number in range(30):

@@ -54,7 +54,7 @@ def test_services_keep_address_and_data_when_killed_and_end_when_stopped(folder:
     assert first == second, "a second start changes nothing"
     assert [s.answers for s in services.status(folder)] == [True, True]
     _produce(first.kafka, b"still here")
-    with MongoClient(first.mongo_uri) as client:
+    with MongoClient(first.mongo_uri, journal=True) as client:  # acknowledged when on disk
         client.boom.kept.insert_one({"_id": 1})
 
     assert services.stop(folder, only="kafka", kill=True) == ["kafka"]

@@ -36,9 +36,7 @@ def brute_force(ra: float, dec: float, nside: int, radius_arcsec: float) -> set[
 @example(45.0, 41.8103149, 256, 0.0, 1.0)
 @example(359.9999999, 10.0, 256, 10.0, 0.3)
 @example(90.0, 66.44, 4096, 200.0, 0.9)
-def test_neighbours_against_brute_force(
-    ra: float, dec: float, nside: int, direction: float, distance: float
-) -> None:
+def test_neighbours_against_brute_force(ra: float, dec: float, nside: int, direction: float, distance: float) -> None:
     # most random positions are far from an edge, so go to a corner of the cell, and a little away from it
     grid = HEALPix(nside, order="nested")
     corner_ra, corner_dec = grid.boundaries_lonlat(sky.cells([ra], [dec], nside), 1)
@@ -87,9 +85,7 @@ def test_known_cells() -> None:
 def test_galactic_matrix_is_astropys() -> None:
     rng = np.random.default_rng(2)
     ra = np.append(rng.uniform(0, 360, 1000), [0.0, 266.4049948, 192.859508, 0.0, 0.0])
-    dec = np.append(
-        np.degrees(np.arcsin(rng.uniform(-1, 1, 1000))), [0.0, -28.9361739, 27.128336, 90.0, -90.0]
-    )
+    dec = np.append(np.degrees(np.arcsin(rng.uniform(-1, 1, 1000))), [0.0, -28.9361739, 27.128336, 90.0, -90.0])
     truth = SkyCoord(ra * units.deg, dec * units.deg).galactic
     longitude, latitude = sky.galactic(ra, dec)
     assert np.abs(latitude - truth.b.deg).max() < 1e-9
@@ -101,9 +97,7 @@ def test_galactic_matrix_is_astropys() -> None:
 @given(RA, DEC, RA, DEC)
 def test_separation_is_astropys(ra1: float, dec1: float, ra2: float, dec2: float) -> None:
     one, two = SkyCoord(ra1 * units.deg, dec1 * units.deg), SkyCoord(ra2 * units.deg, dec2 * units.deg)
-    assert float(sky.separation_arcsec(ra1, dec1, ra2, dec2)) == pytest.approx(
-        one.separation(two).arcsec, abs=1e-6
-    )
+    assert float(sky.separation_arcsec(ra1, dec1, ra2, dec2)) == pytest.approx(one.separation(two).arcsec, abs=1e-6)
 
 
 def test_separation_of_very_near_positions() -> None:

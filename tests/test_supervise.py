@@ -139,9 +139,7 @@ time.sleep(600)
         wait_for(lambda: not any(map(alive, pids)))
 
 
-def test_settings_survive_the_way_through_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_survive_the_way_through_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings(
         kafka="a:1,b:2", kafka_password="p w", surveys=("ZTF", "LSST"), init=False, data_dir=tmp_path
     )

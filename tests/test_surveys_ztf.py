@@ -1,14 +1,9 @@
-"""The ZTF adapter: made-up packets for each rule, and every real packet there is."""
+"""The ZTF adapter: made-up packets for each rule."""
 
 from __future__ import annotations
 
 import io
-import json
 import math
-import tarfile
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import bson
@@ -22,116 +17,7 @@ from boom_streams import avro, points
 from boom_streams.errors import BadRecord, SettingsError
 from boom_streams.surveys import Alert, get_survey
 from boom_streams.surveys.ztf import properties
-
-ZTF = get_survey("ztf")
-DATA = Path(__file__).parents[2] / "shared" / "data"
-real_data = pytest.mark.skipif(not DATA.is_dir(), reason="no real alerts: ../shared/data is absent")
-
-TYPES = {"fid": "int", "programid": "int", "pid": "long", "candid": "long", "field": "long", "rfid": "long"}
-TEXTS = ("isdiffpos", "ssnamenr", "procstatus", "drbversion")
-POINT_FIELDS = [
-    "jd",
-    "fid",
-    "pid",
-    "programid",
-    "candid",
-    "isdiffpos",
-    "field",
-    "ra",
-    "dec",
-    "magpsf",
-    "sigmapsf",
-    "magap",
-    "sigmagap",
-    "diffmaglim",
-    "rb",
-]
-FORCED_FIELDS = [
-    "jd",
-    "fid",
-    "pid",
-    "programid",
-    "rfid",
-    "magzpsci",
-    "diffmaglim",
-    "forcediffimflux",
-    "forcediffimfluxunc",
-    "procstatus",
-]
-CANDIDATE_FIELDS = [
-    *POINT_FIELDS,
-    *["drb", "ssdistnr", "ssmagnr", "ssnamenr", "sgscore1", "jdstarthist", "drbversion", "nothing"],
-]
-
-
-def record_schema(name: str, fields: list[str]) -> dict[str, Any]:
-    kinds = {name: TYPES.get(name, "string" if name in TEXTS else "double") for name in fields}
-    return {
-        "type": "record",
-        "name": name,
-        "fields": [{"name": field, "type": ["null", kind]} for field, kind in kinds.items()],
-    }
-
-
-def packet_schema(*, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
-    stamp = {
-        "type": "record",
-        "name": "stamp",
-        "fields": [{"name": "fileName", "type": "string"}, {"name": "stampData", "type": ["null", "bytes"]}],
-    }
-    fields = [
-        {"name": "schemavsn", "type": "string"},
-        {"name": "publisher", "type": "string"},
-        {"name": "objectId", "type": ["null", "string"]},
-        {"name": "candid", "type": ["null", "long"]},
-        {"name": "candidate", "type": ["null", record_schema("candidate", CANDIDATE_FIELDS)]},
-        {
-            "name": "prv_candidates",
-            "type": ["null", {"type": "array", "items": record_schema("p", POINT_FIELDS)}],
-        },
-        {"name": "fp_hists", "type": ["null", {"type": "array", "items": record_schema("f", FORCED_FIELDS)}]},
-        {"name": "cutoutScience", "type": ["null", stamp]},
-        {"name": "cutoutTemplate", "type": ["null", "stamp"]},
-    ]
-    return {"type": "record", "name": "alert", "fields": [f for f in fields if f["name"] not in leave_out]}
-
-
-def candidate(**changes: Any) -> dict[str, Any]:
-    own = {"jd": 2460000.5, "fid": 1, "pid": 7, "programid": 1, "candid": 42, "isdiffpos": "t", "ra": 10.0}
-    return (
-        own
-        | {"dec": 20.0, "magpsf": 18.0, "sigmapsf": 0.1, "magap": 18.1, "sigmagap": 0.2, "drb": 0.9}
-        | changes
-    )
-
-
-def detection(jd: float, candid: int | None, **changes: Any) -> dict[str, Any]:
-    return candidate(jd=jd, candid=candid, **changes)
-
-
-def limit(jd: float, **changes: Any) -> dict[str, Any]:
-    return {"jd": jd, "fid": 1, "programid": 1, "diffmaglim": 20.0} | changes
-
-
-def forced(jd: float, flux: float | None, error: float | None = 10.0, **changes: Any) -> dict[str, Any]:
-    point = {"jd": jd, "fid": 2, "programid": 1, "magzpsci": 26.0, "procstatus": "0"}
-    return point | {"forcediffimflux": flux, "forcediffimfluxunc": error} | changes
-
-
-def container(
-    packet: dict[str, Any] | None = None, *, leave_out: tuple[str, ...] = (), **changes: Any
-) -> bytes:
-    whole = {"schemavsn": "9.9", "publisher": "made up", "objectId": "ZTF00aaaaaaa", "candid": 42}
-    whole |= {"candidate": candidate(), "cutoutScience": {"fileName": "x", "stampData": b"gz"}} | changes
-    out = io.BytesIO()
-    fastavro.writer(out, packet_schema(leave_out=leave_out), [packet or whole])
-    return out.getvalue()
-
-
-def decode(data: bytes) -> Alert:
-    (alert,) = ZTF.decode([data])
-    assert isinstance(alert, Alert), alert
-    return alert
+from tests.ztf_packets import ZTF, candidate, container, decode, detection, forced, limit, packet_schema
 
 
 def test_document_keeps_the_whole_candidate_without_nulls() -> None:
@@ -335,9 +221,7 @@ def test_a_batch_is_its_members(order: list[int], data: st.DataObject) -> None:
             continue
         assert isinstance(together, Alert)
         assert alone.document == together.document
-        assert {n: s.tobytes() for n, s in alone.series.items()} == {
-            n: s.tobytes() for n, s in together.series.items()
-        }
+        assert {n: s.tobytes() for n, s in alone.series.items()} == {n: s.tobytes() for n, s in together.series.items()}
 
 
 @pytest.mark.parametrize(
@@ -412,113 +296,3 @@ def test_sso() -> None:
 def test_unknown_survey() -> None:
     with pytest.raises(SettingsError, match=r"'LSS'.*ZTF"):
         get_survey("LSS")
-
-
-def real_files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(folder.rglob("*")):
-        if path.suffix == ".avro" and path.is_file():
-            yield path.name, path.read_bytes()
-        elif path.name.endswith(".tar.gz"):
-            with tarfile.open(path) as archive:
-                for member in archive:
-                    opened = archive.extractfile(member)
-                    if opened is not None:
-                        yield member.name, opened.read()
-
-
-BROKEN = {
-    "121540793515135009.avro",
-    "121540793515135010.avro",
-    "516434762915010006.avro",
-    "516442805615015004.avro",
-}
-TRUNCATED = {"516401801315010009.avro", "516442330015015017.avro", "516476004815015005.avro"}
-COUNTS = {
-    "20231012": 24,
-    "20200202": 12,
-    "20231018": 561,
-    "20211121_snappy": 110,
-    "schema_history": 28,
-    "ampel": 83,
-}
-
-
-@real_data
-@pytest.mark.parametrize("folder", COUNTS)
-def test_every_real_packet_decodes(folder: str) -> None:
-    alerts: list[Alert] = []
-    for name, data in real_files(DATA / "alerts" / "ztf" / folder):
-        try:
-            parts, damage = avro.split(data)
-        except BadRecord:
-            assert name in BROKEN
-            continue
-        assert (damage is not None) == (name in TRUNCATED)
-        for alert in ZTF.decode(parts):
-            assert isinstance(alert, Alert), (name, alert)
-            alerts.append(alert)
-    assert len(alerts) == COUNTS[folder]
-    if folder == "20231018":
-        assert len({alert.candid for alert in alerts}) == 558
-        assert len({alert.object_id for alert in alerts}) == 515
-    for alert in alerts:
-        own = alert.series["prv_candidates"]
-        assert (own["candid"] == alert.candid).sum() == 1
-        assert None not in alert.document["candidate"].values()
-        bson.encode(alert.document)
-        for name, series in alert.series.items():
-            documents = points.to_documents(series, ZTF.BANDS, ZTF.BOOLEANS)
-            assert points.from_documents(documents, ZTF.SERIES[name]).tobytes() == series.tobytes()
-
-
-@real_data
-def test_a_file_that_ends_too_early_has_one_good_alert() -> None:
-    ends = Counter(
-        len(avro.split(data)[0]) for name, data in real_files(DATA / "alerts/ztf/ampel") if name in TRUNCATED
-    )
-    assert ends == {1: 3}
-
-
-@real_data
-def test_forced_photometry_in_the_history_of_a_test_packet() -> None:
-    (path,) = (DATA / "alerts/ztf/schema_history").glob("forcedphot_test_*")
-    series = decode(path.read_bytes()).series
-    assert len(series["fp_hists"]) == 18
-    assert len(series["prv_nondetections"]) == 0
-
-
-@real_data
-def test_reference_alert() -> None:
-    expected = json.loads((DATA / "expected_results.json").read_text())["boom_ztf_2695378462115010012"]
-
-    def near(value: float) -> Any:
-        return pytest.approx(value, rel=5e-6, abs=1e-6)
-
-    (path,) = (DATA / "alerts/reference/ztf").glob("2695378462115010012.avro")
-    alert = decode(path.read_bytes())
-    for name in ("prv_candidates", "prv_nondetections", "fp_hists"):
-        assert len(alert.series[name]) == expected["ingest"][name]
-    for name in ("rock", "star", "near_brightstar"):
-        assert alert.properties[name] is expected["properties"][name]
-    own = alert.document["candidate"]
-    assert own["psfFlux"] == near(-3957191.6)
-    assert own["psfFluxErr"] == near(55887.786)
-    assert own["apFlux"] == near(-3650897.6)
-    assert own["apFluxErr"] == near(24546.988)
-    fp = points.to_documents(alert.series["fp_hists"], ZTF.BANDS, ZTF.BOOLEANS)
-    assert (fp[0]["magpsf"], fp[0]["sigmapsf"], fp[0]["isdiffpos"]) == (
-        near(20.801506),
-        near(0.3616859),
-        True,
-    )
-    stated = expected["forced_phot_point"]
-    (point,) = (p for p in fp if abs(p["jd"] - stated["jd"]) < 1e-7 and "ztf" + p["band"] == stated["band"])
-    assert (point["magpsf"], point["isdiffpos"]) == (near(15.949999), False)
-    assert point["sigmapsf"] == near(0.002316) or abs(point["sigmapsf"] - 0.002316) < 1e-6
-    assert point["psfFlux"] < 0
-    for name, value in stated["packet"].items():
-        assert point[name] == near(value)
-    stated = expected["prv_candidate_point"]
-    prv = points.to_documents(alert.series["prv_candidates"], ZTF.BANDS, ZTF.BOOLEANS)
-    (point,) = (p for p in prv if abs(p["jd"] - stated["jd"]) < 1e-7)
-    assert (round(point["magpsf"], 4), round(point["sigmapsf"], 4)) == (stated["magpsf"], stated["sigmapsf"])

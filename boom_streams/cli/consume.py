@@ -23,9 +23,7 @@ _START = click.Choice(["earliest", "latest"])
 @click.option("--from", "start", type=_START, default="earliest", help="The oldest alert, or the next one.")
 @click.option("--limit", type=click.IntRange(1), help="Stop after so many alerts.")
 @click.option("--timeout", type=click.FloatRange(0.1), default=5.0, help="Stop after so many quiet seconds.")
-def command(
-    name: str, as_json: bool, avro_dir: Path | None, start: str, limit: int | None, timeout: float
-) -> None:
+def command(name: str, as_json: bool, avro_dir: Path | None, start: str, limit: int | None, timeout: float) -> None:
     """Show the alerts that passed the filter NAME: as a table, JSON lines or Avro files.
 
     A topic may be named as well (ztf.filtered has the results of all filters). An alert that was

@@ -60,10 +60,7 @@ def status(as_json: bool) -> None:
     if as_json:
         click.echo(
             json.dumps(
-                {
-                    each.name: {"endpoint": each.endpoint, "pid": each.pid, "answers": each.answers}
-                    for each in found
-                }
+                {each.name: {"endpoint": each.endpoint, "pid": each.pid, "answers": each.answers} for each in found}
             )
         )
     else:

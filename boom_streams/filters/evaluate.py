@@ -28,9 +28,10 @@ from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure
 from boom_streams import points
 from boom_streams.errors import BadRecord, ServiceError
 from boom_streams.filters.annotations import read_annotations
+from boom_streams.filters.columns import Columns
 from boom_streams.filters.document import Filter
 from boom_streams.filters.paths import Needs, needs, union
-from boom_streams.filters.prefilter import Columns, Condition, condition
+from boom_streams.filters.prefilter import Condition, condition
 from boom_streams.surveys import get_survey
 
 __all__ = ["Evaluator", "Failure", "Match"]
@@ -221,9 +222,7 @@ class Evaluator:
         body = raw[4:-1] + bson.encode(rest)[4:]
         return RawBSONDocument(struct.pack("<i", len(body) + 4) + body)
 
-    def _series(
-        self, record: Record, name: str, fields: frozenset[str] | None, one: Filter
-    ) -> list[dict[str, Any]]:
+    def _series(self, record: Record, name: str, fields: frozenset[str] | None, one: Filter) -> list[dict[str, Any]]:
         """Points of the last `history_days` until the alert whose programme the filter may see."""
         survey = get_survey(one.survey)
         dtype = survey.SERIES.get(name)

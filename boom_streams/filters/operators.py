@@ -11,9 +11,7 @@ from boom_streams.errors import FilterError
 __all__ = ["ADVICE", "check_expression", "check_query"]
 
 _ARITHMETIC = "abs add ceil divide exp floor ln log log10 mod multiply pow round sqrt subtract trunc"
-_TRIGONOMETRY = (
-    "sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh degreesToRadians radiansToDegrees"
-)
+_TRIGONOMETRY = "sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh degreesToRadians radiansToDegrees"
 _LOGIC = "and or not cmp eq ne gt gte lt lte cond ifNull switch literal let"
 _ARRAYS = (
     "arrayElemAt arrayToObject concatArrays filter first firstN in indexOfArray isArray last lastN map max maxN min "
@@ -107,14 +105,11 @@ def _check_predicate(predicate: Any, place: str) -> None:
         if name in _COMPARISONS:
             _check_literal(value, here)
         elif name in _LISTS or name == "$all":
-            if not isinstance(value, list):
-                raise FilterError(f"{here} needs a list")
-            _check_literal(value, here)
+            _check_list(value, here)
         elif name == "$not":
             _check_predicate(value, here)
         elif name == "$elemMatch":
-            operators = isinstance(value, dict) and any(k.startswith("$") and k not in _LOGICAL for k in value)
-            (_check_predicate if operators else check_query)(value, here)
+            _check_element(value, here)
         elif name in ("$regex", "$options"):
             _check_regex(value, here)
         elif name == "$geoWithin":
@@ -123,6 +118,18 @@ def _check_predicate(predicate: Any, place: str) -> None:
             _check_literal(value["$centerSphere"], here)
         else:
             _refuse(name, place, "put other expressions under $expr")
+
+
+def _check_list(value: Any, place: str) -> None:
+    if not isinstance(value, list):
+        raise FilterError(f"{place} needs a list")
+    _check_literal(value, place)
+
+
+def _check_element(value: Any, place: str) -> None:
+    """What ``$elemMatch`` asks of an element: operators on it, or a query on its fields."""
+    operators = isinstance(value, dict) and any(k.startswith("$") and k not in _LOGICAL for k in value)
+    (_check_predicate if operators else check_query)(value, place)
 
 
 def _check_literal(value: Any, place: str) -> None:

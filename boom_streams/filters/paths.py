@@ -56,7 +56,7 @@ def needs(pipeline: Sequence[Stage]) -> Needs:
     """Analyse a validated pipeline."""
     demand: set[Path] = {("_id",), ("objectId",), ("annotations",)}
     for stage in reversed(pipeline):
-        (name, body), = stage.items()
+        ((name, body),) = stage.items()
         demand = _STAGES[name](body, demand)
     whole = () in demand
     inputs = frozenset(INPUTS) if whole else frozenset(path[0] for path in demand) & frozenset(INPUTS)
@@ -134,7 +134,7 @@ def _add_fields(body: Mapping[str, Any], demand: set[Path]) -> set[Path]:
     found = {path for path in demand if not path or path[0] not in replaced}
     for path, value in _leaves(body, ()):
         found |= _root(value, _below(demand, path))
-        found |= {path[:length] + ("",) for length in range(1, len(path))}
+        found |= {(*path[:length], "") for length in range(1, len(path))}
     return found
 
 
@@ -148,7 +148,7 @@ def _project(body: Mapping[str, Any], demand: set[Path]) -> set[Path]:
             found |= {path + rest for rest in wanted}
         else:
             found |= _root(value, wanted)
-        found |= {path[:length] + ("",) for length in range(1, len(path))}
+        found |= {(*path[:length], "") for length in range(1, len(path))}
     return found
 
 
@@ -213,13 +213,17 @@ def _visit(expression: Any, demand: Demand) -> Binding:
         return {}
     if not _is_operator(expression):
         return _merge(_visit(item, _below(demand, (key,))) for key, item in expression.items())
-    (name, body), = expression.items()
+    ((name, body),) = expression.items()
     if name == "$literal":
         return {}
     special = _SPECIAL.get(name)
     if special is not None and isinstance(body, dict):
         return special(body, demand)
-    arguments = body if isinstance(body, list) else [body]
+    return _visit_arguments(name, body if isinstance(body, list) else [body], body, demand)
+
+
+def _visit_arguments(name: str, arguments: Sequence[Any], body: Any, demand: Demand) -> Binding:
+    """What an operator's arguments name, as far as the operator passes the demand on to them."""
     if name in _LENGTH:
         return _merge(_visit(item, _SHAPE) for item in arguments)
     if name in _EVERY_ARGUMENT:
@@ -263,9 +267,7 @@ def _let(body: Mapping[str, Any], demand: Demand) -> Binding:
 def _bind(inside: Binding, variables: Mapping[str, Any]) -> Binding:
     """Replace demands on variables by those on the expressions that they stand for."""
     outer = {name: paths for name, paths in inside.items() if name not in variables}
-    return _merge(
-        [outer, *(_visit(value, frozenset(inside.get(name, ()))) for name, value in variables.items())]
-    )
+    return _merge([outer, *(_visit(value, frozenset(inside.get(name, ()))) for name, value in variables.items())])
 
 
 def _loop(body: Mapping[str, Any], inside: Binding, kept: Collection[Path] = ()) -> Binding:
@@ -306,9 +308,7 @@ def _sort_array(body: Mapping[str, Any], demand: Demand) -> Binding:
 
 
 def _named_cond(body: Mapping[str, Any], demand: Demand) -> Binding:
-    return _merge(
-        [_visit(body.get("if"), _WHOLE), _visit(body.get("then"), demand), _visit(body.get("else"), demand)]
-    )
+    return _merge([_visit(body.get("if"), _WHOLE), _visit(body.get("then"), demand), _visit(body.get("else"), demand)])
 
 
 _SPECIAL: Mapping[str, Callable[[Mapping[str, Any], Demand], Binding]] = {

@@ -1,11 +1,9 @@
 """A condition that every alert which passes a pipeline fulfils, evaluated on a whole batch without MongoDB.
 
-It comes from the pipeline's ``$match`` stages, as far as they compare numbers and booleans of the alert itself: fields of
-candidate, coordinates, properties and classifications, and what ``$project`` and ``$addFields`` make of them by the
-operators below. Whatever else is in the pipeline counts as fulfilled: mongod decides on what is left, so an answer that is
-too generous costs time only. An alert that is rejected here cannot make the filter fail either.
-
-Values are pairs of columns, numbers and kinds: nothing (missing or null), a number, a boolean, or not known.
+It comes from the pipeline's ``$match`` stages, as far as they compare numbers and booleans of the alert itself: fields
+of candidate, coordinates, properties and classifications, and what ``$project`` and ``$addFields`` make of them by the
+operators below. Whatever else is in the pipeline counts as fulfilled: mongod decides on what is left, so an answer that
+is too generous costs time only. An alert that is rejected here cannot make the filter fail either.
 """
 
 from __future__ import annotations
@@ -16,23 +14,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import bson
 import numpy as np
-from bson.raw_bson import RawBSONDocument
 from numpy.typing import NDArray
 
+from boom_streams.filters.columns import (
+    BOOLEAN,
+    EXACT,
+    FROM_ALERT,
+    FROM_RECORD,
+    NOTHING,
+    NUMBER,
+    UNKNOWN,
+    Columns,
+    Path,
+    Value,
+)
 from boom_streams.filters.validate import Stage, excludes, is_one
 
 __all__ = ["Columns", "Condition", "condition"]
 
 Mask: TypeAlias = NDArray[np.bool_]
-Value: TypeAlias = tuple[NDArray[np.float64], NDArray[np.int8]]
-Path: TypeAlias = tuple[str, ...]
-
-_NOTHING, _NUMBER, _BOOLEAN, _UNKNOWN = range(4)
-_EXACT = 2**53
-_FROM_ALERT = ("candidate", "coordinates")
-_FROM_RECORD = ("properties", "classifications")
 
 _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     "$eq": operator.eq,
@@ -44,74 +45,12 @@ _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
 }
 
 
-class Columns:
-    """Fields of a batch's alerts as columns, each made when it is first asked for.
-
-    Parameters
-    ----------
-    alerts : sequence of mapping
-        The part ``alert`` of each record.
-    records : sequence of mapping
-        The records, for properties and classifications.
-    """
-
-    def __init__(self, alerts: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]]) -> None:
-        self.count = len(alerts)
-        self._sources: dict[str, Sequence[Mapping[str, Any]]] = dict.fromkeys(_FROM_ALERT, alerts)
-        self._sources |= dict.fromkeys(_FROM_RECORD, records)
-        self._documents: dict[str, list[Any]] = {}
-        self._columns: dict[Path, Value] = {}
-
-    def get(self, path: Path) -> Value:
-        """Numbers and kinds of a field, by its path."""
-        if path not in self._columns:
-            self._columns[path] = self._read(path)
-        return self._columns[path]
-
-    def constant(self, number: float, kind: int) -> Value:
-        """The same value for every alert."""
-        return np.full(self.count, number), np.full(self.count, kind, np.int8)
-
-    def _read(self, path: Path) -> Value:
-        if path[0] not in self._documents:
-            self._documents[path[0]] = [_plain(source.get(path[0], {})) for source in self._sources[path[0]]]
-        found: list[Any] = self._documents[path[0]]
-        for name in path[1:]:
-            found = [value.get(name, _Missing) if isinstance(value, dict) else _below(value) for value in found]
-        kinds = [_kind(value) for value in found]
-        numbers = [float(v) if k in (_NUMBER, _BOOLEAN) else math.nan for v, k in zip(found, kinds, strict=True)]
-        return np.array(numbers), np.array(kinds, np.int8)
-
-
-class _Missing:
-    """Stands for a field that is not there."""
-
-
-def _below(value: Any) -> Any:
-    """What a path finds below a value that is no document: nothing, but several values in an array."""
-    return value if isinstance(value, list) else _Missing
-
-
-def _plain(document: Any) -> Any:
-    return bson.decode(document.raw) if isinstance(document, RawBSONDocument) else document
-
-
-def _kind(value: Any) -> int:
-    if isinstance(value, bool):
-        return _BOOLEAN
-    if isinstance(value, float):
-        return _NUMBER if math.isfinite(value) else _UNKNOWN
-    if isinstance(value, int):
-        return _NUMBER if -_EXACT <= value <= _EXACT else _UNKNOWN
-    return _NOTHING if value is _Missing else _UNKNOWN
-
-
 Condition: TypeAlias = Callable[[Columns], Mask]
 _Node: TypeAlias = Callable[[Columns], Value]
 
 
 def _unknown(columns: Columns) -> Value:
-    return columns.constant(math.nan, _UNKNOWN)
+    return math.nan, UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -126,7 +65,7 @@ class _Scope:
     def resolve(self, path: Path) -> _Node:
         if path[0] in self.bound:
             return self.bound[path[0]] if len(path) == 1 else _unknown
-        if len(path) < 2 or path[0] not in _FROM_ALERT + _FROM_RECORD:
+        if len(path) < 2 or path[0] not in FROM_ALERT + FROM_RECORD:
             return _unknown
         if self.kept is None or any(path[: len(kept)] == kept for kept in self.kept):
             return lambda columns: columns.get(path)
@@ -236,11 +175,21 @@ def _query(query: Mapping[str, Any], scope: _Scope) -> Condition:
 
 def _holds(node: _Node) -> Condition:
     def test(columns: Columns) -> Mask:
-        numbers, kinds = node(columns)
-        known = (kinds == _NUMBER) | (kinds == _BOOLEAN)
-        return (kinds == _UNKNOWN) | (known & (numbers != 0))
+        return _truth(node(columns))[0] & np.ones(columns.count, bool)
 
     return test
+
+
+def _truth(value: Value) -> tuple[Any, Any]:
+    """Whether a value may be true, and whether it must be."""
+    numbers, kinds = value
+    if isinstance(kinds, int):
+        if kinds == UNKNOWN:
+            return True, False
+        true = numbers != 0 if kinds != NOTHING else False
+        return true, true
+    must = ((kinds == NUMBER) | (kinds == BOOLEAN)) & (numbers != 0)
+    return must | (kinds == UNKNOWN), must
 
 
 def _predicate(path: Path, name: str, operand: Any, scope: _Scope) -> Condition:
@@ -253,8 +202,8 @@ def _predicate(path: Path, name: str, operand: Any, scope: _Scope) -> Condition:
         absent = not operand
 
         def exists(columns: Columns) -> Mask:
-            kinds = node(columns)[1]
-            return (kinds == _UNKNOWN) | ((kinds == _NOTHING) == absent)
+            kinds = np.broadcast_to(node(columns)[1], columns.count)
+            return (kinds == UNKNOWN) | ((kinds == NOTHING) == absent)
 
         return exists
     return _compared(node, name, operand)
@@ -268,17 +217,21 @@ def _compared(node: _Node, name: str, operand: Any) -> Condition:
     boolean = isinstance(operand, bool)
     if boolean and name != "$eq":
         return _maybe
-    kind = _BOOLEAN if boolean else _NUMBER if isinstance(operand, int | float) else _UNKNOWN
-    if kind == _NUMBER and abs(operand) > _EXACT:
+    kind = BOOLEAN if boolean else NUMBER if isinstance(operand, int | float) else UNKNOWN
+    if kind == NUMBER and abs(operand) > EXACT:
         return _maybe
     also_nothing = operand is None
 
     def test(columns: Columns) -> Mask:
         numbers, kinds = node(columns)
-        mask = kinds == _UNKNOWN
+        if isinstance(kinds, int):
+            if kinds == kind != UNKNOWN:
+                return np.asarray(compare(numbers, operand)) & np.ones(columns.count, bool)
+            return np.full(columns.count, kinds == UNKNOWN or (also_nothing and kinds == NOTHING))
+        mask = kinds == UNKNOWN
         if also_nothing:
-            mask |= kinds == _NOTHING
-        if kind != _UNKNOWN:
+            mask |= kinds == NOTHING
+        if kind != UNKNOWN:
             mask |= (kinds == kind) & compare(numbers, operand)
         return mask
 
@@ -289,10 +242,9 @@ def _compared(node: _Node, name: str, operand: Any) -> Condition:
 
 
 def _expression(value: Any, scope: _Scope) -> _Node:
-    if isinstance(value, bool):
-        return lambda columns: columns.constant(value, _BOOLEAN)
-    if isinstance(value, int | float):
-        return lambda columns: columns.constant(value, _NUMBER) if abs(value) <= _EXACT else _unknown(columns)
+    if isinstance(value, bool | int | float):
+        constant = (value, BOOLEAN if isinstance(value, bool) else NUMBER if abs(value) <= EXACT else UNKNOWN)
+        return lambda columns: constant
     if isinstance(value, str):
         parts = tuple(value[1:].split("."))
         return scope.resolve(parts) if value.startswith("$") and not value.startswith("$$") else _unknown
@@ -318,8 +270,8 @@ def _membership(body: Any, scope: _Scope) -> _Node:
     test = _any([_compared(node, "$eq", item) for item in body[1]])
 
     def member(columns: Columns) -> Value:
-        kinds = np.where(node(columns)[1] == _UNKNOWN, _UNKNOWN, _BOOLEAN).astype(np.int8)
-        return test(columns).astype(float), kinds
+        kinds = node(columns)[1]
+        return test(columns), np.where(np.equal(kinds, UNKNOWN), UNKNOWN, BOOLEAN).astype(np.int8)
 
     return member
 
@@ -332,11 +284,13 @@ def _arithmetic(name: str, arguments: Sequence[_Node]) -> _Node:
     def compute(columns: Columns) -> Value:
         values = [argument(columns) for argument in arguments]
         kinds = [kind for _, kind in values]
+        if any(isinstance(kind, int) and kind in (BOOLEAN, UNKNOWN) for kind in kinds):
+            return _unknown(columns)
         numbers = values[0][0] - values[1][0] if name == "$subtract" else np.abs(values[0][0])
-        number = np.logical_and.reduce([kind == _NUMBER for kind in kinds])
-        defined = np.logical_and.reduce([(kind == _NUMBER) | (kind == _NOTHING) for kind in kinds])
-        kind = np.where(number, _NUMBER, np.where(defined, _NOTHING, _UNKNOWN)).astype(np.int8)
-        return numbers, kind
+        if all(isinstance(kind, int) for kind in kinds):
+            return numbers, NUMBER if all(kind == NUMBER for kind in kinds) else NOTHING
+        kind = np.where(np.maximum(kinds[0], kinds[-1]) >= BOOLEAN, UNKNOWN, np.minimum(kinds[0], kinds[-1]))
+        return numbers, kind.astype(np.int8)
 
     return compute
 
@@ -347,29 +301,32 @@ def _comparison(name: str, arguments: Sequence[_Node]) -> _Node:
 
     def compute(columns: Columns) -> Value:
         (left, left_kind), (right, right_kind) = (argument(columns) for argument in arguments)
+        if isinstance(left_kind, int) and isinstance(right_kind, int):
+            if UNKNOWN in (left_kind, right_kind) or left_kind == right_kind == NOTHING:
+                return _unknown(columns)
+            return compare(left, right) if left_kind == right_kind else compare(left_kind, right_kind), BOOLEAN
         alike = left_kind == right_kind
         truth = np.where(alike, compare(left, right), compare(left_kind, right_kind))
-        unknown = (left_kind == _UNKNOWN) | (right_kind == _UNKNOWN) | (alike & (left_kind == _NOTHING))
-        return truth.astype(float), np.where(unknown, _UNKNOWN, _BOOLEAN).astype(np.int8)
+        unknown = np.maximum(left_kind, right_kind) == UNKNOWN
+        unknown |= np.maximum(left_kind, right_kind) == NOTHING
+        return truth, np.where(unknown, UNKNOWN, BOOLEAN).astype(np.int8)
 
     return compute
 
 
 def _logic(name: str, arguments: Sequence[_Node]) -> _Node:
     def compute(columns: Columns) -> Value:
-        may = np.full(columns.count, name == "$and")
-        must = may.copy()
+        may: Any = name == "$and"
+        must: Any = may
         for argument in arguments:
-            numbers, kinds = argument(columns)
-            unknown = kinds == _UNKNOWN
-            true = ((kinds == _NUMBER) | (kinds == _BOOLEAN)) & (numbers != 0)
+            one_may, one_must = _truth(argument(columns))
             if name == "$and":
-                may, must = may & (true | unknown), must & true
+                may, must = may & one_may, must & one_must
             else:
-                may, must = may | true | unknown, must | true
+                may, must = may | one_may, must | one_must
         if name == "$not":
-            may, must = ~must, ~may
-        return must.astype(float), np.where(may == must, _BOOLEAN, _UNKNOWN).astype(np.int8)
+            may, must = np.logical_not(must), np.logical_not(may)
+        return must, np.where(np.equal(may, must), BOOLEAN, UNKNOWN).astype(np.int8)
 
     return compute
 
@@ -377,8 +334,10 @@ def _logic(name: str, arguments: Sequence[_Node]) -> _Node:
 def _if_null(_: str, arguments: Sequence[_Node]) -> _Node:
     def compute(columns: Columns) -> Value:
         (numbers, kinds), (others, other_kinds) = (argument(columns) for argument in arguments)
-        nothing = kinds == _NOTHING
-        return np.where(nothing, others, numbers), np.where(nothing, other_kinds, kinds)
+        if isinstance(kinds, int):
+            return (others, other_kinds) if kinds == NOTHING else (numbers, kinds)
+        nothing = kinds == NOTHING
+        return np.where(nothing, others, numbers), np.where(nothing, other_kinds, kinds).astype(np.int8)
 
     return compute
 

@@ -121,7 +121,9 @@ class FilterStore:
         version: Mapping[str, Any],
     ) -> None:
         if known.get("survey") != survey or known.get("user_id", "") != user_id:
-            raise FilterError(f"the name {known['name']} is taken by a filter of another survey or user; choose another")
+            raise FilterError(
+                f"the name {known['name']} is taken by a filter of another survey or user; choose another"
+            )
         if permissions is not None and check_permissions(survey, permissions) != check_permissions(
             survey, known.get("permissions")
         ):
@@ -186,7 +188,9 @@ class FilterStore:
             try:
                 found = Filter.from_document(document)
                 if any(found.name == other.name for other in loaded):
-                    raise FilterError(f"filter {found.name!r} ({found.id}): another filter has this name, and its topic")
+                    raise FilterError(
+                        f"filter {found.name!r} ({found.id}): another filter has this name, and its topic"
+                    )
                 loaded.append(found)
             except FilterError as error:
                 key = (str(document.get("_id")), str(document.get("active_fid")))

@@ -23,7 +23,22 @@ _Step: TypeAlias = Callable[[Stage, list[str]], "Stage | None"]
 
 #: Top-level fields that the prefix of these dialects keeps.
 _KEPT = frozenset(
-    ["_id", "objectId", "candid", "candidate", "classifications", "coordinates", "cross_matches", "prv_candidates", "fp_hists", "prv_nondetections", "aliases", "schemavsn", "publisher", "properties"]
+    [
+        "_id",
+        "objectId",
+        "candid",
+        "candidate",
+        "classifications",
+        "coordinates",
+        "cross_matches",
+        "prv_candidates",
+        "fp_hists",
+        "prv_nondetections",
+        "aliases",
+        "schemavsn",
+        "publisher",
+        "properties",
+    ]
 )
 _SERIES = frozenset({"prv_candidates", "prv_nondetections", "fp_hists"})
 

@@ -110,9 +110,7 @@ def _format(command: list[str], data_dir: Path) -> None:
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "a", 1)
     arguments = ["format", "--cluster-id", cluster, "--config", marker(data_dir)]
     quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
-    result = subprocess.run(
-        [*command, *quick, "kafka.tools.StorageTool", *arguments], capture_output=True, text=True
-    )
+    result = subprocess.run([*command, *quick, "kafka.tools.StorageTool", *arguments], capture_output=True, text=True)
     if result.returncode:
         output = (result.stdout + result.stderr).strip()[-2000:]
         hint = explain(data_dir) if "UnsupportedClassVersionError" in output else output

@@ -19,7 +19,7 @@ from boom_streams import photometry, points
 from boom_streams.errors import BadRecord
 from boom_streams.points import Points
 
-__all__ = ["BANDS", "SERIES", "light_curves", "pack_detections", "positive"]
+__all__ = ["BANDS", "SERIES", "Histories", "light_curves", "pack_detections", "pack_histories", "positive"]
 
 BANDS: Mapping[int, str] = {1: "g", 2: "r", 3: "i"}
 
@@ -91,7 +91,6 @@ SERIES: Mapping[str, np.dtype[Any]] = {
 }
 
 _PRV = SERIES["prv_candidates"]
-_FP = SERIES["fp_hists"]
 _NO_FLUX = -99999.0  # forced photometry that failed
 _NONE_1 = -128  # missing value of an i1 column
 _NONE_8 = int(np.iinfo(np.int64).min)
@@ -101,6 +100,9 @@ _FLUX_COLUMNS = (
 )
 
 Integers = NDArray[np.int64]
+
+#: Points of all packets of a batch, and the index of the packet of each.
+Histories = tuple[Points, Integers]
 
 
 def positive(value: Any) -> int | None:
@@ -130,12 +132,26 @@ def pack_detections(candidates: Sequence[Mapping[str, Any]]) -> tuple[Points, di
     return packed, errors
 
 
+def pack_histories(histories: Sequence[Sequence[Mapping[str, Any]]], series: str, *, alike: bool = False) -> Histories:
+    """Pack points listed by packets; those that do not fit are dropped.
+
+    Parameters
+    ----------
+    histories : sequence of sequences of mappings
+        Points of each packet.
+    series : str
+        Which of `SERIES` they are.
+    alike : bool
+        All packets have one schema, so that the points have the same fields (faster).
+    """
+    packed, kept = _pack_good(list(itertools.chain.from_iterable(histories)), SERIES[series], alike)
+    return packed, np.repeat(np.arange(len(histories)), [len(history) for history in histories])[kept]
+
+
 def light_curves(
     own: Points,
-    prv: Sequence[Sequence[Mapping[str, Any]]],
-    forced: Sequence[Sequence[Mapping[str, Any]]],
-    *,
-    alike: bool = False,
+    prv: Histories,
+    forced: Histories,
 ) -> tuple[list[dict[str, Points]], list[dict[str, float]]]:
     """Light curves of each alert of a batch, and the fluxes of its own detection.
 
@@ -143,10 +159,8 @@ def light_curves(
     ----------
     own : ndarray, shape (n,)
         Each alert's own detection (`pack_detections`).
-    prv, forced : sequence of sequences of mappings
-        Each packet's ``prv_candidates`` and forced photometry.
-    alike : bool
-        All packets have one schema, so that the points of a kind have the same fields (faster).
+    prv, forced : tuple of ndarray
+        The packets' ``prv_candidates`` and forced photometry (`pack_histories`); the latter is filled in.
 
     Returns
     -------
@@ -156,18 +170,16 @@ def light_curves(
         psfFlux, psfFluxErr, apFlux, apFluxErr (nJy), snr_psf, snr_ap; without those that are missing.
     """
     owners = np.arange(len(own))
-    listed, kept = _pack_good(list(itertools.chain.from_iterable(prv)), _PRV, alike)
-    owner = np.repeat(owners, [len(history) for history in prv])[kept]
+    listed, owner = prv
     detected, limited = _shapes(listed)
     detections = np.concatenate([listed[detected], own])
     fluxes = _fill_fluxes(detections, len(own))
-    measured, kept = _pack_good(list(itertools.chain.from_iterable(forced)), _FP, alike)
+    measured, forced_owner = forced
     usable = _fill_forced(measured)
-    forced_owner = np.repeat(owners, [len(history) for history in forced])[kept][usable]
     split = {
         "prv_candidates": _split(detections, np.concatenate([owner[detected], owners]), len(own)),
         "prv_nondetections": _split(_limits(listed[limited]), owner[limited], len(own)),
-        "fp_hists": _split(measured[usable], forced_owner, len(own)),
+        "fp_hists": _split(measured[usable], forced_owner[usable], len(own)),
     }
     return [{name: curves[i] for name, curves in split.items()} for i in range(len(own))], fluxes
 
@@ -181,9 +193,7 @@ def _shapes(listed: Points) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     return known & mag & error & sign, known & ~mag & ~error & ~sign & limit
 
 
-def _columns(
-    history: Sequence[Mapping[str, Any]], dtype: np.dtype[Any], alike: bool
-) -> dict[str, Sequence[Any]]:
+def _columns(history: Sequence[Mapping[str, Any]], dtype: np.dtype[Any], alike: bool) -> dict[str, Sequence[Any]]:
     columns = points.columns(history, dtype.names or (), alike=alike)
     for name, clean in _CLEAN.items():
         if name in columns:
@@ -224,9 +234,7 @@ def _fill_fluxes(detections: Points, count: int) -> list[dict[str, float]]:
 def _limits(listed: Points) -> Points:
     limits = points.empty(len(listed), SERIES["prv_nondetections"])
     for name in limits.dtype.names or ():
-        limits[name] = (
-            listed[name] if name != "psfFluxErr" else photometry.limit_to_fluxerr(listed["diffmaglim"])
-        )
+        limits[name] = listed[name] if name != "psfFluxErr" else photometry.limit_to_fluxerr(listed["diffmaglim"])
     return limits
 
 

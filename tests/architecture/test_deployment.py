@@ -63,9 +63,7 @@ def test_workers_wait_for_healthy_services_and_get_known_settings(services: dict
     }
     known = {f"BOOM_{name.upper()}" for name in Settings.model_fields}
     assert set(workers["environment"]) <= known
-    assert (
-        workers["environment"]["BOOM_KAFKA"] in services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
-    )
+    assert workers["environment"]["BOOM_KAFKA"] in services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
     assert workers["environment"]["BOOM_MONGO_URI"] == "mongodb://mongo:27017"
 
 

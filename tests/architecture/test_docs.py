@@ -20,11 +20,9 @@ def documentation() -> str:
 
 
 def mentioned(text: str) -> bool:
-    """Tell whether ``text`` stands in the documentation as code."""
-    return (
-        re.search(rf"`[^`]*{re.escape(text)}(?![\w-])[^`]*`|^\s+{re.escape(text)}\b", documentation(), re.M)
-        is not None
-    )
+    """Tell whether ``text`` stands in the documentation as code, or begins a line of an example."""
+    pattern = rf"`[^`\n]*{re.escape(text)}(?![\w-])[^`\n]*`|^\s*(\$ )?{re.escape(text)}(?![\w-])"
+    return re.search(pattern, documentation(), re.MULTILINE) is not None
 
 
 def commands(group: click.Group, prefix: str = "boom-streams") -> list[str]:

@@ -15,11 +15,7 @@ FUNCTION_LINES = 50
 MODULES = [pytest.param(name, file, id=name) for name, file in modules()]
 ALL_FILES = [
     *modules(),
-    *(
-        (str(f.relative_to(ROOT)), f)
-        for d in ("tests", "benchmarks", "scripts")
-        for f in (ROOT / d).rglob("*.py")
-    ),
+    *((str(f.relative_to(ROOT)), f) for d in ("tests", "benchmarks", "scripts") for f in (ROOT / d).rglob("*.py")),
 ]
 
 
@@ -40,11 +36,10 @@ def test_module_has_a_docstring_and_says_what_it_offers(name: str, file: Path) -
     tree = parse(file)
     assert ast.get_docstring(tree)
     modules_imported = [n.module or "" for n in tree.body if isinstance(n, ast.ImportFrom)]
-    if file.name == "__init__.py" and not any(m.startswith("boom_streams") for m in modules_imported):
-        return  # offers nothing of its own
-    names = {
-        t.id for n in tree.body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)
-    }
+    offers = file.name != "__init__.py" or any(m.startswith("boom_streams") for m in modules_imported)
+    if file.name == "__main__.py" or not offers:
+        return
+    names = {t.id for n in tree.body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)}
     assert "__all__" in names
 
 

@@ -21,9 +21,7 @@ SOURCES = ("boom_streams", *FOLDERS, "pyproject.toml", "README.md", "LICENSE")
 
 def run(*command: str | Path, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("BOOM_", "PYTHON"))}
-    return subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=clean | env, capture_output=True, text=True
-    )
+    return subprocess.run([str(part) for part in command], cwd=cwd, env=clean | env, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +37,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(origin, source / name, symlinks=True, ignore=ignored)
         else:
             shutil.copy(origin, source)
-    built = run(
-        sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist", source, cwd=folder
-    )
+    built = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist", source, cwd=folder)
     assert built.returncode == 0, built.stdout + built.stderr
     return next((folder / "dist").glob("*.whl"))
 
@@ -77,15 +73,11 @@ def test_wheel_has_one_top_level_name_and_every_part(wheel: Path) -> None:
 def test_wheel_starts_from_the_root_folder(elsewhere: Path, tmp_path: Path) -> None:
     where = run(elsewhere, "-c", "import boom_streams; print(boom_streams.__file__)", cwd=Path("/"))
     assert Path(where.stdout.strip()).is_relative_to(elsewhere.parent.parent), where.stderr
-    agents = run(
-        elsewhere, "-m", "faust", "-A", "boom_streams", "agents", cwd=Path("/"), BOOM_DATA_DIR=str(tmp_path)
-    )
+    agents = run(elsewhere, "-m", "faust", "-A", "boom_streams", "agents", cwd=Path("/"), BOOM_DATA_DIR=str(tmp_path))
     assert agents.returncode == 0, agents.stderr
     for agent in ("enrich", "classify", "filter", "sink"):
         assert agent in agents.stdout
-    tables = run(
-        elsewhere, "-m", "faust", "-A", "boom_streams", "tables", cwd=Path("/"), BOOM_DATA_DIR=str(tmp_path)
-    )
+    tables = run(elsewhere, "-m", "faust", "-A", "boom_streams", "tables", cwd=Path("/"), BOOM_DATA_DIR=str(tmp_path))
     assert all(table in tables.stdout for table in names.TABLES), tables.stdout + tables.stderr
 
 

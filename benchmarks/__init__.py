@@ -1,0 +1,1 @@
+"""``make bench``: what an alert costs in each process, how many pass a second, and how long one takes."""
