@@ -176,7 +176,7 @@ class Evaluator:
         return answers
 
     def _run(
-        self, scratch: Collection[RawBSONDocument], stages: list[Any], count: int
+        self, scratch: Collection[Any], stages: list[Any], count: int
     ) -> dict[int, dict[str, Any]] | str:
         for attempt in (1, 2):
             try:
@@ -219,7 +219,7 @@ class Evaluator:
             raw = alert.raw if isinstance(alert, RawBSONDocument) else bson.encode(alert)
         except KeyError as error:
             raise BadRecord(f"the classified record has no {error}") from None
-        body = raw[4:-1] + bson.encode(rest)[4:]
+        body = bytes(raw[4:-1]) + bson.encode(rest)[4:]
         return RawBSONDocument(struct.pack("<i", len(body) + 4) + body)
 
     def _series(self, record: Record, name: str, fields: frozenset[str] | None, one: Filter) -> list[dict[str, Any]]:

@@ -175,9 +175,14 @@ def _query(query: Mapping[str, Any], scope: _Scope) -> Condition:
 
 def _holds(node: _Node) -> Condition:
     def test(columns: Columns) -> Mask:
-        return _truth(node(columns))[0] & np.ones(columns.count, bool)
+        return _mask(_truth(node(columns))[0], columns)
 
     return test
+
+
+def _mask(values: Any, columns: Columns) -> Mask:
+    """One truth value an alert, also where all alerts have one in common."""
+    return np.full(columns.count, values, bool)
 
 
 def _truth(value: Value) -> tuple[Any, Any]:
@@ -203,7 +208,7 @@ def _predicate(path: Path, name: str, operand: Any, scope: _Scope) -> Condition:
 
         def exists(columns: Columns) -> Mask:
             kinds = np.broadcast_to(node(columns)[1], columns.count)
-            return (kinds == UNKNOWN) | ((kinds == NOTHING) == absent)
+            return _mask((kinds == UNKNOWN) | ((kinds == NOTHING) == absent), columns)
 
         return exists
     return _compared(node, name, operand)
@@ -226,9 +231,9 @@ def _compared(node: _Node, name: str, operand: Any) -> Condition:
         numbers, kinds = node(columns)
         if isinstance(kinds, int):
             if kinds == kind != UNKNOWN:
-                return np.asarray(compare(numbers, operand)) & np.ones(columns.count, bool)
-            return np.full(columns.count, kinds == UNKNOWN or (also_nothing and kinds == NOTHING))
-        mask = kinds == UNKNOWN
+                return _mask(compare(numbers, operand), columns)
+            return _mask(kinds == UNKNOWN or (also_nothing and kinds == NOTHING), columns)
+        mask: Mask = kinds == UNKNOWN
         if also_nothing:
             mask |= kinds == NOTHING
         if kind != UNKNOWN:

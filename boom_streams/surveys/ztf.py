@@ -91,8 +91,8 @@ class Ztf:
             for place, alert in zip(places, decoded, strict=True):
                 out[place] = alert
         rest = [place for place, alert in enumerate(out) if alert is None]
-        for place, alert in zip(rest, self._decode_records([batch[place] for place in rest]), strict=True):
-            out[place] = alert
+        for place, one in zip(rest, self._decode_records([batch[place] for place in rest]), strict=True):
+            out[place] = one
         return out
 
     def _decode_columns(self, schema: Schema, records: Sequence[bytes]) -> list[Alert]:
