@@ -175,9 +175,7 @@ class Evaluator:
             scratch.drop()
         return answers
 
-    def _run(
-        self, scratch: Collection[Any], stages: list[Any], count: int
-    ) -> dict[int, dict[str, Any]] | str:
+    def _run(self, scratch: Collection[Any], stages: list[Any], count: int) -> dict[int, dict[str, Any]] | str:
         for attempt in (1, 2):
             try:
                 with scratch.aggregate(stages, maxTimeMS=self._timeout, batchSize=count + 1) as cursor:
