@@ -13,6 +13,9 @@ __all__ = ["Headers", "Output", "Send"]
 
 Headers = Sequence[tuple[str, bytes]]
 
+#: Bytes of a batch (61) and a record (up to 21) beside what is in it, and some more.
+_OVERHEAD = 128
+
 
 @dataclass(slots=True)
 class Send:
@@ -25,6 +28,12 @@ class Send:
     headers: Headers = ()
     timestamp: int | None = None
     """Milliseconds since 1970 UTC; None: now."""
+
+    @property
+    def size(self) -> int:
+        """Most bytes that it takes in Kafka, alone in its batch."""
+        headers = sum(len(name.encode()) + len(value or b"") + 10 for name, value in self.headers)
+        return _OVERHEAD + len(self.key or b"") + len(self.value or b"") + headers
 
 
 class Output:
@@ -45,7 +54,7 @@ class Output:
         await asyncio.gather(*map(self.send_to_partition, by_partition.values()))
 
     async def send_to_partition(self, sends: Sequence[Send]) -> int:
-        """Send records of one topic partition in their order; return the offset of the last.
+        """Send records of one topic partition in their order; return the offset of the last, -1 if unknown.
 
         Raises
         ------
@@ -68,6 +77,7 @@ class Output:
             if count == 0:
                 raise ServiceError(f"a record of {len(sends[start].value)} bytes does not fit a Kafka batch")
             future = await producer.send_batch(builder, sends[0].topic, partition=sends[0].partition)
-            offset = (await future).offset + count - 1
+            base = (await future).offset  # -1 if this was a retry of what Kafka has had for long
+            offset = base + count - 1 if base >= 0 else -1
             start += count
         return offset
