@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
+
 from boom_streams import kafka, names
 from boom_streams.offsets import committed, scan, watermarks
 from boom_streams.settings import Settings
@@ -101,14 +103,18 @@ class Bench:
 
     def wait_committed(self, *workers: subprocess.Popen[bytes], seconds: float = 60.0) -> None:
         """Wait until the committed offsets are the ends of ``raw``; the workers must live on."""
-        ends = {place: high for place, (_, high) in watermarks(self.settings, self._counts(self.raw)).items() if high}
 
         def done() -> bool:
             for worker in workers:
                 assert worker.poll() is None, f"a worker exited with {worker.returncode}: {self._logs()}"
-            return self.committed() == ends
+            return self.is_committed()
 
-        wait_for(done, f"everything acknowledged; {self.committed()} of {ends}\n{self._logs()}", seconds)
+        wait_for(done, f"everything acknowledged\n{self._logs()}", seconds)
+
+    def is_committed(self) -> bool:
+        """Whether the committed offsets are the ends of ``raw``."""
+        ends = watermarks(self.settings, self._counts(self.raw))
+        return self.committed() == {place: high for place, (_, high) in ends.items() if high}
 
     def committed(self) -> dict[tuple[str, int], int]:
         """Committed offsets of ``raw``."""
@@ -127,6 +133,13 @@ class Bench:
         """Ids of the records in ``enriched``, in their order."""
         messages = scan(self.settings, [self.enriched])
         return [json.loads(m.value())["id"] for m in messages if partition in (None, m.partition())]
+
+    def limit(self, topic: str, size: int) -> None:
+        """Set the largest batch that a topic takes, bytes."""
+        entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+        for future in kafka.admin(self.settings).incremental_alter_configs([resource]).values():
+            future.result(10)
 
     def dead_letters(self) -> list[Any]:
         """Records in ``dead``."""

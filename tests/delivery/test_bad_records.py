@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from boom_streams import kafka
 from boom_streams.offsets import headers_of
 from boom_streams.writer import Writer
 from tests.delivery.harness import STAGE, Bench
@@ -93,4 +94,18 @@ def test_no_record_is_blamed_for_rocksdb(bench: Bench) -> None:
     bench.open_gate("store")
     bench.run_until_committed()
     assert sorted(set(bench.ids())) == list(range(5))
+    assert bench.dead_letters() == []
+
+
+def test_what_kafka_refuses_ends_the_worker(bench: Bench) -> None:
+    """A topic that takes less than the broker says: a mistake of an operator, not of the record."""
+    bench.limit(bench.enriched, 1000)
+    bench.produce([{"id": 0, "key": "k"}, {"id": 1, "key": "k", "text": "x" * 2000}])
+    for _ in range(2):
+        assert bench.start().wait(60) == 70
+    assert "could not send to Kafka" in bench.log().read_text()
+    assert json.loads((bench.folder / "a" / "journal.json").read_text())["deaths"] == {}
+    bench.limit(bench.enriched, kafka.MAX_BYTES)
+    bench.run_until_committed()
+    assert sorted(set(bench.ids())) == [0, 1]
     assert bench.dead_letters() == []
