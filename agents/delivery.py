@@ -17,7 +17,7 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from pymongo.errors import ConnectionFailure, ExecutionTimeout, WTimeoutError
 from boom_streams.agents.journal import Journal
 from boom_streams.agents.output import Output, Send
 from boom_streams.errors import BadRecord, ServiceError
+from boom_streams.kafka import MAX_BYTES
 from boom_streams.tables.store import StateTable, View
 
 __all__ = ["Delivery", "Process", "Record", "Result", "Work", "fail_stop"]
@@ -33,6 +34,9 @@ __all__ = ["Delivery", "Process", "Record", "Result", "Work", "fail_stop"]
 log = logging.getLogger(__name__)
 
 _LOST = 70
+
+#: Largest value of a record: what Kafka takes, with room for its key and headers.
+MAX_VALUE = MAX_BYTES - (64 << 10)
 _AWAY = (ConnectionFailure, ExecutionTimeout, WTimeoutError, ServiceError)
 
 
@@ -101,6 +105,8 @@ class Delivery:
         Name of the stage, for dead letters and logs.
     process
         What the stage does.
+    output
+        Where records go.
     dead_topic
         Dead-letter topic of a source topic.
     journal
@@ -117,6 +123,7 @@ class Delivery:
         stage: str,
         process: Process,
         *,
+        output: Output,
         dead_topic: Callable[[str], str],
         journal: Journal,
         tables: Sequence[StateTable] = (),
@@ -133,7 +140,7 @@ class Delivery:
         self.blocking = blocking
         self.batch_size = batch_size
         self.batch_seconds = batch_ms / 1000
-        self.output = Output(app)
+        self.output = output
         self.handled = 0
         self._last_tick = time.monotonic()
 
@@ -216,10 +223,10 @@ class Delivery:
 
     async def _process(self, work: Work) -> list[Result]:
         if not self.blocking:
-            return self.process(work)
+            return _sized(self.process(work))
         while True:
             try:
-                return await asyncio.to_thread(self.process, work)
+                return _sized(await asyncio.to_thread(self.process, work))
             except _AWAY as error:
                 if self.app.should_stop:
                     os._exit(0)  # nothing of the batch is acknowledged: it comes again
@@ -235,27 +242,22 @@ class Delivery:
         sends = [
             send for record, result in zip(work.records, results, strict=True) for send in self._sends(record, result)
         ]
-        changelogs = [
-            (table, partition, self.tables[table].apply(partition, writes))
-            for (table, partition), writes in work.writes.items()
-            if writes
-        ]
-        pending: list[Awaitable[Any]] = [self.output.send(sends)]
-        pending += [self._send_changelog(*changelog) for changelog in changelogs]
+        changelogs: list[tuple[StateTable, int]] = []
+        for (name, partition), writes in work.writes.items():
+            if writes:
+                table = self.tables[name]
+                changelogs.append((table, partition))
+                records = table.apply(partition, writes)
+                sends += [Send(table.changelog_topic_name, key, value, partition) for key, value in records]
         try:
-            await asyncio.gather(*pending)
+            offsets = await self.output.send(sends)
         except Exception:
             fail_stop("%s could not send to Kafka", self.stage)
+        for table, partition in changelogs:
+            table.checkpoint(partition, offsets[table.changelog_topic_name, partition])
         for record in work.records:
             await stream.ack(record.event)
         self.handled += len(work.records)
-
-    async def _send_changelog(self, name: str, partition: int, records: list[tuple[bytes, bytes]]) -> None:
-        table = self.tables[name]
-        offset = await self.output.send_to_partition(
-            [Send(table.changelog_topic_name, key, value, partition) for key, value in records]
-        )
-        table.checkpoint(partition, offset)
 
     def _sends(self, record: Record, result: Result) -> Iterable[Send]:
         if result.dead is None:
@@ -273,6 +275,15 @@ class Delivery:
         if not owned:  # it comes again to its owner; forget it, or a later rebalance would wait for it
             self.app.consumer._unacked_messages.discard(message)
         return bool(owned)
+
+
+def _sized(results: list[Result]) -> list[Result]:
+    """The results, if Kafka takes every record in them."""
+    for result in results:
+        for send in result.sends:
+            if len(send.value) > MAX_VALUE:
+                raise BadRecord(f"its record for {send.topic} has {len(send.value)} bytes; {MAX_VALUE} are the most")
+    return results
 
 
 def _record(event: Any) -> Record:
@@ -293,9 +304,12 @@ def _record(event: Any) -> Record:
 
 def dead_letter(record: Record, stage: str, topic: str, result: Result) -> Send:
     """The record as it came, with the reason: what ``boom-streams dead`` shows and replays."""
+    value, reason = record.value, result.dead or ""
+    if len(value) > MAX_VALUE:
+        value, reason = b"", f"{reason} (its {len(value)} bytes are too many to be kept)"
     headers = {
         "dead.stage": stage.encode(),
-        "dead.reason": (result.dead or "").encode()[:2000],
+        "dead.reason": reason.encode()[:2000],
         "dead.topic": record.topic.encode(),
         "dead.partition": str(record.partition).encode(),
         "dead.offset": str(record.offset).encode(),
@@ -303,4 +317,4 @@ def dead_letter(record: Record, stage: str, topic: str, result: Result) -> Send:
         **({"dead.traceback": result.trace.encode()[-8000:]} if result.trace else {}),
         **{f"orig.{name}": value for name, value in record.headers.items()},
     }
-    return Send(topic, record.key, record.value, record.partition, tuple(headers.items()))
+    return Send(topic, record.key, value, record.partition, tuple(headers.items()))

@@ -14,6 +14,7 @@ import faust
 from boom_streams import names
 from boom_streams.agents.delivery import Delivery
 from boom_streams.agents.journal import Journal
+from boom_streams.agents.output import Output
 from boom_streams.agents.safety import watch_commits, watch_copartitioning, write_before_reading
 from boom_streams.settings import Settings, settings
 from boom_streams.tables.store import StateTable
@@ -172,6 +173,7 @@ def _add_agent(
         app,
         stage.name,
         make(config),
+        output=Output(config),
         dead_topic=dead_topic,
         journal=journal,
         tables=[tables[name] for name in stage.tables],
