@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 30.0
 
+#: An object that the archive does not know: points, own alerts, newest revision.
+_NOTHING: tuple[dict[str, Any], frozenset[int], int] = ({}, frozenset(), 0)
+
 Fields = Mapping[str, Any]
 
 
@@ -123,8 +126,8 @@ class _Past:
             for object_id, (arrival, view) in objects.items():
                 if found is None:
                     arrival.partial = True
-                elif object_id in found:
-                    history.restore(view, arrival.survey, object_id, *found[object_id])
+                else:
+                    history.restore(view, arrival.survey, object_id, *found.get(object_id, _NOTHING))
 
     def _read(self, survey: str, object_ids: list[str]) -> dict[str, Any] | None:
         """Read objects; wait for MongoDB for a while, then go on without it and try again later."""
