@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bson.raw_bson import RawBSONDocument
+from pymongo import MongoClient
+from pymongo.database import Database
 
 from boom_streams import history, lightcurve, raw, wire
 from boom_streams.agents.classify import classified_record
@@ -76,3 +80,14 @@ def store(database: Any, alerts: Sequence[Stored]) -> None:
     archive = Archive(database, ["ZTF"])
     assert not any(archive.write_enriched([one.enriched for one in alerts]))
     assert not any(archive.write_classified([one.classified for one in alerts]))
+
+
+@contextmanager
+def scratch_database(mongo_uri: str) -> Iterator[Database[dict[str, Any]]]:
+    """A database of one's own, dropped at the end."""
+    with MongoClient[dict[str, Any]](mongo_uri) as client:
+        name = f"t{uuid.uuid4().hex[:10]}"
+        try:
+            yield client[name]
+        finally:
+            client.drop_database(name)
