@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     Message,
@@ -28,6 +28,9 @@ _PASSING = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
 }
 
 
@@ -66,13 +69,26 @@ def committed(settings: Settings, group: str, partitions: Mapping[str, int]) -> 
     wanted = [TopicPartition(topic, p) for topic, count in partitions.items() for p in range(count)]
     if not wanted:
         return {}
-    request = ConsumerGroupTopicPartitions(group, wanted)
-    (future,) = admin(settings).list_consumer_group_offsets([request], request_timeout=TIMEOUT).values()
-    try:
-        found = future.result().topic_partitions
-    except KafkaException as error:
-        raise fail(settings, error.args[0], group, "Describe") from None
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            found = _asker(settings, group).committed(wanted, timeout=TIMEOUT)
+            break
+        except KafkaException as error:
+            if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                raise fail(settings, error.args[0], group, "Describe") from None
+            time.sleep(0.1)
     return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
+
+
+@lru_cache(maxsize=16)
+def _asker(settings: Settings, group: str) -> Consumer:
+    """The process's connection for asking after a group's offsets; it never joins the group.
+
+    Asking librdkafka's administration client (2.16) ends the process with a segmentation fault while Kafka
+    makes up its mind who coordinates the group, as it does after each start (librdkafka issue 5040).
+    """
+    return consumer(settings, group)
 
 
 def scan(
