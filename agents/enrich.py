@@ -66,7 +66,7 @@ def enriched_record(alert: Alert, received: float) -> bytes:
             "programid": alert.programid,
             "received": received,
             "history_start": alert.history_start,
-            "alert": alert.document,
+            "alert": {**alert.document, "_id": bson.Int64(alert.candid)},
             "properties": alert.properties,
             "cross_matches": {},
             "aliases": {},
