@@ -262,6 +262,8 @@ class Chain:
             ours = [t for t in client.list_topics(timeout=10).topics if t.startswith(self.settings.topic_prefix)]
             for future in client.delete_topics(ours).values():
                 future.result(10)
+            del client
+        admin.cache_clear()  # librdkafka can wait for ever for a broker that has ended
         shutil.rmtree(self.settings.data_dir, ignore_errors=True)
 
 

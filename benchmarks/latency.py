@@ -45,7 +45,10 @@ class Latency:
 
 
 def collect(settings: Settings, since: Marks, rate: float) -> Latency:
-    """Compare the timestamps of the records that came after ``since``; a producer sets them when it is given a record."""
+    """Compare the timestamps of the records that came after ``since``.
+
+    A producer sets a record's timestamp when it is given the record.
+    """
     starts = {where: high for where, (_, high) in since.items()}
     received: dict[int, float] = {}
     classified: list[float] = []

@@ -27,7 +27,8 @@ _LONG_POINTS, _LONG_ALERTS = 2500, 400
 class Say(Protocol):
     """Told what is being done, and how far it is."""
 
-    def __call__(self, doing: str, done: int | None = None, total: int | None = None) -> None: ...
+    def __call__(self, doing: str, done: int | None = None, total: int | None = None) -> None:
+        """``done`` of ``total``; None: nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
