@@ -126,12 +126,10 @@ class Chain:
         self._shared = shared
         self._filters = filters
         self._profile = profile
-        command = (sys.executable, "-m", "benchmarks.profiled", *Supervisor.command[2:]) if profile else None
-        self._supervisor = Supervisor(
-            self.settings,
-            extra_environment=self._extra(),
-            **({"command": command} if command else {}),
-        )
+        self._supervisor = Supervisor(self.settings, extra_environment=self._extra())
+        if profile:
+            python, run_module, *rest = self._supervisor.command
+            self._supervisor.command = (python, run_module, "benchmarks.profiled", *rest)
         self._replayer: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
