@@ -65,4 +65,6 @@ def _curve(one: Filter, name: str, days: float) -> dict[str, Any]:
         listed = {"$in": ["$$point.programid", programids]}
         conditions.append(listed if operator == "$in" else {"$not": [listed]})
     curve = {"$ifNull": [{"$first": f"$aux.{name}"}, []]}
-    return {"$filter": {"input": curve, "as": "point", "cond": {"$and": conditions}}}
+    seen = {"$filter": {"input": curve, "as": "point", "cond": {"$and": conditions}}}
+    own_books = {"$unsetField": {"field": "revision", "input": "$$point"}}
+    return {"$map": {"input": seen, "as": "point", "in": own_books}} if name == "prv_candidates" else seen
