@@ -29,6 +29,9 @@ _INTERVAL = 0.004
 
 _GO = "go"
 
+#: Seconds that processes get to write what they have.
+_PATIENCE = 30.0
+
 
 @contextmanager
 def window(folder: Path | None) -> Iterator[None]:
@@ -43,7 +46,9 @@ def window(folder: Path | None) -> Iterator[None]:
         yield
     finally:
         (folder / _GO).unlink()
-        time.sleep(1.0)  # they look every few milliseconds; there is nobody to ask
+        deadline = time.monotonic() + _PATIENCE
+        while list(folder.glob("*.partial")) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
 
 def start(role: str) -> None:
@@ -56,9 +61,9 @@ def _watch(folder: Path, role: str) -> None:
     while True:
         while not (folder / _GO).exists():
             time.sleep(0.02)
-        found = _sample(folder / _GO)
         partial = folder / f"{role}.partial"
-        partial.write_text(json.dumps(found))
+        partial.touch()
+        partial.write_text(json.dumps(_sample(folder / _GO)))
         partial.rename(folder / f"{role}.json")
 
 
