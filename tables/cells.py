@@ -47,9 +47,10 @@ class Sighting:
 @dataclass(slots=True)
 class _Object:
     view: View
-    cell: int | None
     detections: np.ndarray[Any, Any]
-    known: set[int] = field(default_factory=set)
+    known: set[int]
+    others: set[int] = field(default_factory=set)
+    """Cells to write besides the object's own: those that held it, and all around a repeated detection."""
 
 
 def objects_in(value: bytes | None) -> dict[tuple[str, str], np.ndarray[Any, Any]]:
@@ -68,7 +69,8 @@ def position(detections: np.ndarray[Any, Any]) -> tuple[float, float]:
 def record(sightings: Sequence[Sighting]) -> None:
     """Add detections to the objects they belong to; an object whose position moves changes its cell.
 
-    A detection that is known leaves the value as it is and writes it again.
+    A detection that is known leaves the values as they are and writes them again, also the cell that the object had
+    left: a crash may have kept either from the changelog.
     """
     if not sightings:
         return
@@ -84,39 +86,51 @@ def record(sightings: Sequence[Sighting]) -> None:
         if found is None:
             found = objects[name] = _find(sighting, [cell, *around])
         found.view = sighting.view
-        _add(found, sighting)
+        if sighting.candid in found.known:
+            found.others.update([cell, *around])
+        else:
+            _add(found, sighting)
     _write(objects)
 
 
 def _find(sighting: Sighting, cells: Sequence[int]) -> _Object:
+    """What is known of the object; after a crash between two writes it may be in two cells."""
+    held = {}
     for cell in cells:
         detections = objects_in(sighting.view.get(_KEY.pack(cell))).get((sighting.survey, sighting.object_id))
         if detections is not None:
-            return _Object(sighting.view, cell, detections, set(detections["candid"].tolist()))
-    return _Object(sighting.view, None, np.empty(0, _DETECTIONS))
+            held[cell] = detections
+    known = np.concatenate([np.empty(0, _DETECTIONS), *held.values()])
+    if len(held) > 1:
+        known = _newest(known[np.unique(known["candid"], return_index=True)[1]])
+    return _Object(sighting.view, known, set(known["candid"].tolist()), set(held))
 
 
 def _add(found: _Object, sighting: Sighting) -> None:
-    if sighting.candid in found.known:
-        return
     found.known.add(sighting.candid)
     new = np.array([(sighting.jd, sighting.candid, sighting.ra, sighting.dec)], _DETECTIONS)
-    merged = np.concatenate([found.detections, new])
-    found.detections = merged[np.lexsort((merged["candid"], merged["jd"]))][-_KEPT:]
+    found.detections = _newest(np.concatenate([found.detections, new]))
+
+
+def _newest(detections: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return detections[np.lexsort((detections["candid"], detections["jd"]))][-_KEPT:]
 
 
 def _write(objects: dict[tuple[int, str, str], _Object]) -> None:
     positions = np.array([position(found.detections) for found in objects.values()])
     cells = sky.cells(positions[:, 0], positions[:, 1], NSIDE).tolist()
     for ((_, survey, object_id), found), cell in zip(objects.items(), cells, strict=True):
-        if found.cell is not None and found.cell != cell:
-            _put(found.view, found.cell, (survey, object_id), None)
-        _put(found.view, cell, (survey, object_id), found.detections)
+        _put(found.view, cell, (survey, object_id), found.detections)  # first, so that it is never in no cell
+        for other in sorted(found.others - {cell}):
+            _put(found.view, other, (survey, object_id), None)
 
 
 def _put(view: View, cell: int, name: tuple[str, str], detections: np.ndarray[Any, Any] | None) -> None:
     key = _KEY.pack(cell)
-    objects = objects_in(view.get(key))
+    value = view.get(key)
+    if detections is None and value is None:
+        return
+    objects = objects_in(value)
     if detections is None:
         objects.pop(name, None)
     else:
