@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -137,7 +137,6 @@ class _State:
     head: Head | None
     rows: dict[str, list[_Row]]
     """Points of the loaded months."""
-    raw: dict[int, bytes] = field(default_factory=dict)
 
 
 def admit(store: Store, arrival: Arrival) -> Answer:
@@ -161,9 +160,7 @@ def admit(store: Store, arrival: Arrival) -> Answer:
     head = state.head or Head()
     revision = _own_revision(state.rows[_DETECTIONS], arrival.candid)
     if revision:
-        for month in sorted(months & state.raw.keys()):
-            store.put(_chunk_key(state.key, month), state.raw[month])
-        store.put(state.key, head.dumps())
+        _write_again(store, state.key, head)
         return _answer(arrival, state, head, revision, repeated=True)
     revision = head.revision + 1
     for name, rows in packet.items():
@@ -303,10 +300,18 @@ def _load(store: Store, survey: Survey, object_id: str, months: set[int], since:
     for month in sorted({*months, *earlier}):
         chunk = store.get(_chunk_key(key, month))
         if chunk is not None:
-            state.raw[month] = chunk
             for name, rows in _unpack(chunk, survey).items():
                 state.rows[name] += _committed(rows, head.revision if head else 0)
     return state
+
+
+def _write_again(store: Store, key: bytes, head: Head) -> None:
+    """Put all of an object once more: a crash may have kept any of it, what was restored too, from the changelog."""
+    for month in head.months:
+        chunk = store.get(_chunk_key(key, month))
+        if chunk is not None:
+            store.put(_chunk_key(key, month), chunk)
+    store.put(key, head.dumps())
 
 
 def _committed(rows: list[_Row], revision: int) -> list[_Row]:
