@@ -17,7 +17,7 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -240,10 +240,11 @@ class Delivery:
             for (table, partition), writes in work.writes.items()
             if writes
         ]
-        pending: list[Awaitable[Any]] = [self.output.send(sends)]
-        pending += [self._send_changelog(*changelog) for changelog in changelogs]
         try:
-            await asyncio.gather(*pending)
+            # Tables first: what has been sent may be in the archive at once, and a successor that does not find it in
+            # its table would read it from there, as an alert's past.
+            await asyncio.gather(*(self._send_changelog(*changelog) for changelog in changelogs))
+            await self.output.send(sends)
         except Exception:
             fail_stop("%s could not send to Kafka", self.stage)
         for record in work.records:
