@@ -93,17 +93,20 @@ class Faults:
     redelivered: Counter[str] = field(default_factory=Counter)
     """Records that a killed worker had in hand and had not committed, a stage."""
     expected_exits: set[int] = field(default_factory=set)
-    exits: list[Exit] = field(default_factory=list)
     kafka_away: bool = False
     _left: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     """What the journals of dead workers name, until their successors write them."""
 
     def on_exit(self, exited: Exit) -> None:
         """Note an exit; one that no fault explains shows that something is wrong."""
-        self.exits.append(exited)
         if exited.pid in self.expected_exits or self.kafka_away:
             return
         said = "\n".join(self.chain.said(exited.worker).splitlines()[-30:])
+        if "was frozen for" in said:  # by a machine with too much to do; what a worker should do then
+            self.say(
+                f"  {exited.worker} (pid {exited.pid}) was kept waiting longer than its session, and has ended itself"
+            )
+            return
         raise Failed(f"worker {exited.worker} exited by itself with {exited.code}; the end of its output:\n{said}")
 
     def do(self, fault: Fault) -> None:

@@ -145,7 +145,8 @@ class _Test:
             data_dir=self.place / name,
             partitions=PARTITIONS,
             session_timeout=SESSION,
-            archive_patience=120.0,  # a shorter one would let classify go on without old history, as it should
+            archive_patience=300.0,  # a shorter one would let classify go on without old history, as it should
+            filter_timeout_ms=60_000,  # a shorter one would suspend a filter on a machine with too much to do
         )
 
     def _run_quiet(self) -> None:
