@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from boom_streams.schema.filtered import Passed, decode_filtered, encode_filtered
+from boom_streams.schema.filtered import Passed, decode_filtered, encode_body
 from boom_streams.surveys import get_survey
 
 RECORD = {
@@ -26,7 +26,7 @@ class _NoSeries:
 def encoded() -> bytes:
     passed = [Passed("1", "bright", "a", "{}")]
     record = {**RECORD, "series": _NoSeries()}
-    return encode_filtered(get_survey("ZTF"), record, passed, frozenset({1}), None)
+    return encode_body(get_survey("ZTF"), record, frozenset({1}), None).container(passed)
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2", "3"])

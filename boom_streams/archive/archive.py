@@ -14,7 +14,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from boom_streams import wire
-from boom_streams.archive.light_curves import from_archive, write_light_curves
+from boom_streams.archive.light_curves import from_archive, is_duplicate, write_light_curves
 from boom_streams.errors import BadRecord
 from boom_streams.names import collection
 from boom_streams.points import Points
@@ -25,7 +25,6 @@ __all__ = ["Archive"]
 
 #: MongoDB takes documents of up to 16 MB.
 MAX_DOCUMENT = 15 << 20
-_DUPLICATE = 11000
 
 Document = dict[str, Any]
 Problems = list[BadRecord | None]
@@ -84,8 +83,8 @@ class Archive:
 
     def read_objects(
         self, survey: str, object_ids: Sequence[str]
-    ) -> dict[str, tuple[dict[str, Points], dict[int, int], int]]:
-        """Objects as the archive has them: packed points, revision of each alert by candid, newest revision."""
+    ) -> dict[str, tuple[dict[str, Points], frozenset[int], int]]:
+        """Objects as the archive has them: packed points, candids of their alerts, newest revision."""
         adapter = self._surveys[survey]
         fields = {name: 1 for name in (*adapter.SERIES, "revision")}
         found = self._collection(survey, "alerts_aux").find({"_id": {"$in": list(object_ids)}}, fields)
@@ -186,7 +185,7 @@ def _insert_new(target: Collection[Document], documents: Sequence[Document]) -> 
         target.insert_many(documents, ordered=False)
     except BulkWriteError as error:
         problems = error.details["writeErrors"]
-        if any(problem["code"] != _DUPLICATE for problem in problems):
+        if not all(is_duplicate(problem) for problem in problems):
             raise
         return [problem["index"] for problem in problems]
     return []
@@ -197,5 +196,5 @@ def _ignore_duplicates(target: Collection[Document], updates: Sequence[UpdateOne
     try:
         target.bulk_write(list(updates), ordered=False)
     except BulkWriteError as error:
-        if any(problem["code"] != _DUPLICATE for problem in error.details["writeErrors"]):
+        if not all(is_duplicate(problem) for problem in error.details["writeErrors"]):
             raise

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from boom_streams.filters.archive import archive_pipeline
-from boom_streams.filters.document import Filter
+from boom_streams.filters.document import Filter, check_survey, parse_pipeline
 from boom_streams.filters.evaluate import Evaluator, Failure, Match
 from boom_streams.filters.store import Added, FilterStore, check_pipeline
 from boom_streams.filters.translate import translate
@@ -23,6 +23,8 @@ __all__ = [
     "Match",
     "archive_pipeline",
     "check_pipeline",
+    "check_survey",
+    "parse_pipeline",
     "translate",
     "validate",
 ]

@@ -119,6 +119,8 @@ def _check_stage(number: int, stage: Any) -> str:
 
 def _check_project(body: Any, place: str) -> None:
     _check_object(body, place)
+    if not is_one(body.get("_id", 1)):
+        raise FilterError(f"{place}: _id must stay as it is, since it names the alert; leave it out of here")
     if excludes(body):
         _check_identity(body, place)
         for key, value in body.items():
@@ -128,8 +130,6 @@ def _check_project(body: Any, place: str) -> None:
         return
     if not is_one(body.get("objectId")):
         raise FilterError(f'{place}: add "objectId": 1, since it names the alert')
-    if not is_one(body.get("_id", 1)):
-        raise FilterError(f"{place}: _id must stay as it is, since it names the alert; leave it out of here")
     rest = {key: value for key, value in body.items() if key not in IDENTITY}
     _check_identity(rest, place)
     for key, value in rest.items():
