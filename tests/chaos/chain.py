@@ -50,16 +50,16 @@ class Feeder(threading.Thread):
         self.written = 0
         self.failure: BaseException | None = None
 
-    def allow(self, share: float) -> None:
-        """Feed this share of the log."""
+    def more(self, count: int) -> None:
+        """Feed so many records more."""
         with self._changed:
-            self._allowed = round(share * len(self.entries))
+            self._allowed += count
             self._changed.notify()
 
     def finish(self) -> None:
         """Feed the rest as fast as possible."""
         self._rate = None
-        self.allow(1.0)
+        self.more(len(self.entries))
 
     def end(self) -> None:
         """Feed no more."""

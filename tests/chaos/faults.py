@@ -34,8 +34,9 @@ __all__ = ["Fault", "Faults", "plan"]
 
 _REBALANCING = {ConsumerGroupState.PREPARING_REBALANCING, ConsumerGroupState.COMPLETING_REBALANCING}
 
-#: Seconds to wait for a worker to have records in hand.
-_WORK = 90.0
+#: Seconds to wait for a worker to have records in hand, seconds after which any such moment will do, and seconds
+#: after which more of the log is fed.
+_WORK, _CHOOSY, _HUNGRY = 120.0, 15.0, 4.0
 
 #: A batch that was in hand so many seconds ago will hardly have been committed.
 _JUST = 0.3
@@ -89,6 +90,8 @@ class Faults:
     """Data folder of Kafka and mongod."""
     chance: random.Random
     say: Callable[[str], None]
+    feed: Callable[[], None]
+    """Feeds some more of the raw log."""
     kills: int = 0
     redelivered: Counter[str] = field(default_factory=Counter)
     """Records that a killed worker had in hand and had not committed, a stage."""
@@ -129,18 +132,22 @@ class Faults:
         """A worker that has just handled a batch of the stage and has begun the next: looked at all the time."""
         workers = [f"{stage.role}-{index}" for index in range(self.chain.workers[stage.role])]
         seen: dict[str, tuple[list[str], float]] = {}
-        give_up = time.monotonic() + _WORK / 2
+        start = fed = time.monotonic()
 
         def busy() -> str | None:
+            nonlocal fed
             for worker in (worker for _ in range(20) for worker in workers):
                 held = self.chain.journal(worker, stage)
                 if not held or held == self._left.get((worker, stage.name)) or not self.chain.pid(worker):
                     continue
                 before, when = seen.get(worker, (held, 0.0))
                 now = time.monotonic()
-                if (held != before and now - when < _JUST) or now > give_up:
+                if (held != before and now - when < _JUST) or now - start > _CHOOSY:
                     return worker
                 seen[worker] = (held, now)
+            if time.monotonic() - fed > _HUNGRY:
+                fed = time.monotonic()
+                self.feed()
             return None
 
         return str(self.chain.tend(busy, _WORK, f"a worker with records of {stage.name} in hand", every=0.001))

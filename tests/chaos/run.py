@@ -166,21 +166,22 @@ class _Test:
         say(f"a run with {len(planned)} faults, {workers} workers for each role …")
         command = (sys.executable, "-m", "tests.chaos.broken", mode, "worker", "-l", "warn", "--without-web")
         running = Chain(config, dict.fromkeys(names.ROLES, workers), command=command if mode else None)
-        faults = Faults(running, self.place, self.chance, say)
-        running.on_exit = faults.on_exit
         feeder = Feeder(config, self.log.entries, RATE)
+        some = len(self.log.entries) // (2 * len(planned) + 4)
+        faults = Faults(running, self.place, self.chance, say, lambda: feeder.more(some))
+        running.on_exit = faults.on_exit
         try:
             with running:
                 feeder.start()
-                for number, fault in enumerate(planned, 1):
-                    feeder.allow(number / (len(planned) + 1))
+                for fault in planned:
+                    feeder.more(some)
                     running.rest(self.chance.uniform(0.5, 3.0))
                     faults.do(fault)
-                feeder.finish()
                 for stage in () if mode else STAGES:
                     if not faults.redelivered[stage.name]:
                         faults.do(Fault("kill", stage))
-                say("no more faults")
+                say(f"no more faults; {feeder.written} of {len(feeder.entries)} records were fed so far")
+                feeder.finish()
                 running.drain(feeder)
         finally:
             feeder.end()
