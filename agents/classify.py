@@ -18,11 +18,14 @@ from boom_streams.archive import Archive
 from boom_streams.settings import Settings
 from boom_streams.surveys import Survey, get_survey
 
-__all__ = ["classified_record", "make"]
+__all__ = ["classified_record", "classified_value", "make", "take"]
 
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 30.0
+
+#: An object that the archive does not know: points, own alerts, newest revision.
+_NOTHING: tuple[dict[str, Any], frozenset[int], int] = ({}, frozenset(), 0)
 
 Fields = Mapping[str, Any]
 
@@ -33,7 +36,7 @@ def make(config: Settings) -> Process:
     past = _Past(config)
 
     def process(work: Work) -> list[Result]:
-        taken = [_take(config, surveys, record) for record in work.records]
+        taken = [take(r.value, surveys[wire.fields(r.value)["survey"]], config.history_days) for r in work.records]
         views = [work.view("objects", record) for record in work.records]
         past.restore([(arrival, view) for (_, arrival), view in zip(taken, views, strict=True)])
         return [
@@ -74,10 +77,9 @@ def classified_record(fields: Fields, answer: history.Answer, properties: Mappin
     )
 
 
-def _take(config: Settings, surveys: Mapping[str, Survey], record: Record) -> tuple[Fields, history.Arrival]:
+def take(value: bytes, survey: Survey, history_days: float) -> tuple[Fields, history.Arrival]:
     """Take an enriched record apart, as far as this stage needs it."""
-    fields = wire.fields(record.value)
-    survey = surveys[fields["survey"]]
+    fields = wire.fields(value)
     packed = bson.decode(fields["series"].raw)
     series = {name: np.frombuffer(packed[name], dtype) for name, dtype in survey.SERIES.items() if name in packed}
     return fields, history.Arrival(
@@ -87,21 +89,24 @@ def _take(config: Settings, surveys: Mapping[str, Survey], record: Record) -> tu
         jd=fields["jd"],
         programid=fields["programid"],
         series=series,
-        window_days=config.history_days,
+        window_days=history_days,
         history_start=fields["history_start"],
     )
+
+
+def classified_value(fields: Fields, arrival: history.Arrival, answer: history.Answer) -> bytes:
+    """Compute the statistics of an alert with its history, and encode its classified record."""
+    curves = answer.series
+    statistics = lightcurve.statistics(arrival.survey, curves, arrival.candid, arrival.jd, arrival.programid)
+    return classified_record(fields, answer, {**bson.decode(fields["properties"].raw), **statistics})
 
 
 def _classify(
     config: Settings, record: Record, fields: Fields, arrival: history.Arrival, answer: history.Answer
 ) -> Result:
-    survey = arrival.survey
-    statistics = lightcurve.statistics(survey, answer.series, arrival.candid, arrival.jd, arrival.programid)
-    properties = {**bson.decode(fields["properties"].raw), **statistics}
-    value = classified_record(fields, answer, properties)
-    topic = names.topic(survey.name, "classified", config.topic_prefix)
+    topic = names.topic(arrival.survey.name, "classified", config.topic_prefix)
     headers = (("enriched", f"{record.partition}:{record.offset}".encode()),)
-    return Result([Send(topic, record.key, value, record.partition, headers)])
+    return Result([Send(topic, record.key, classified_value(fields, arrival, answer), record.partition, headers)])
 
 
 class _Past:
@@ -123,8 +128,8 @@ class _Past:
             for object_id, (arrival, view) in objects.items():
                 if found is None:
                     arrival.partial = True
-                elif object_id in found:
-                    history.restore(view, arrival.survey, object_id, *found[object_id])
+                else:
+                    history.restore(view, arrival.survey, object_id, *found.get(object_id, _NOTHING))
 
     def _read(self, survey: str, object_ids: list[str]) -> dict[str, Any] | None:
         """Read objects; wait for MongoDB for a while, then go on without it and try again later."""

@@ -20,7 +20,7 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pymongo.errors import BulkWriteError, ConnectionFailure, ExecutionTimeout, OperationFailure, WTimeoutError
@@ -63,6 +63,8 @@ class Delivery:
         Name of the stage, for dead letters and logs.
     process
         What the stage does.
+    output
+        Where records go.
     dead_topic
         Dead-letter topic of a source topic.
     journal
@@ -81,6 +83,7 @@ class Delivery:
         stage: str,
         process: Process,
         *,
+        output: Output,
         dead_topic: Callable[[str], str],
         journal: Journal,
         pulse: Pulse,
@@ -99,7 +102,7 @@ class Delivery:
         self.blocking = blocking
         self.batch_size = batch_size
         self.batch_seconds = batch_ms / 1000
-        self.output = Output(app)
+        self.output = output
         self.handled = 0
         self._dropped: int | None = None  # assignment of which no record is handled any more
         self._reminded = float("-inf")
@@ -193,34 +196,28 @@ class Delivery:
         sends = [
             send for record, result in zip(work.records, results, strict=True) for send in self._sends(record, result)
         ]
-        changelogs = [
-            (table, partition, self.tables[table].apply(partition, writes))
-            for (table, partition), writes in work.writes.items()
-            if writes
-        ]
-        pending: list[Awaitable[Any]] = [self.output.send(sends)]
-        pending += [self._send_changelog(work, generation, *changelog) for changelog in changelogs]
+        changelogs: list[tuple[StateTable, int]] = []
+        updates: list[Send] = []
+        for (name, partition), writes in work.writes.items():
+            if writes:
+                table = self.tables[name]
+                changelogs.append((table, partition))
+                written = table.apply(partition, writes)
+                updates += [Send(table.changelog_topic_name, key, value, partition) for key, value in written]
         try:
-            await asyncio.gather(*pending)
-        except _Dropped:
-            raise
+            # Tables first: what has been sent may be in the archive at once, and a successor that does not find it in
+            # its table would read it from there, as an alert's past.
+            offsets = await self.output.send(updates)
+            await self.output.send(sends)
         except Exception:
             fail_stop("%s could not send to Kafka", self.stage)
-        self._check_owned(work, generation)
+        self._check_owned(work, generation)  # another owner's changelog records may be before ours
+        for table, partition in changelogs:
+            if (offset := offsets[table.changelog_topic_name, partition]) >= 0:  # else a retry of what Kafka has
+                table.checkpoint(partition, offset)
         for record in work.records:
             await stream.ack(record.event)
         self.handled += len(work.records)
-
-    async def _send_changelog(
-        self, work: Work, generation: int, name: str, partition: int, records: list[tuple[bytes, bytes]]
-    ) -> None:
-        table = self.tables[name]
-        offset = await self.output.send_to_partition(
-            [Send(table.changelog_topic_name, key, value, partition) for key, value in records]
-        )
-        self._check_owned(work, generation)  # another owner's records may be before ours
-        if offset >= 0:
-            table.checkpoint(partition, offset)
 
     def _sends(self, record: Record, result: Result) -> Iterable[Send]:
         if result.dead is None:

@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from boom_streams import kafka, mongo, names, offsets, wire
@@ -15,9 +15,9 @@ from boom_streams.agents.delivery import Process, Record, Result, Work
 from boom_streams.agents.output import Send
 from boom_streams.archive import Archive
 from boom_streams.filters import Evaluator, Filter, FilterStore, Match
-from boom_streams.schema.filtered import Passed, encode_filtered
+from boom_streams.schema.filtered import Passed, encode_body
 from boom_streams.settings import Settings
-from boom_streams.surveys import get_survey
+from boom_streams.surveys import Survey, get_survey
 
 __all__ = ["make"]
 
@@ -83,29 +83,15 @@ class _Stage:
     ) -> None:
         if not passed:
             return
-        survey = fields[next(iter(passed))]["survey"]
-        cutouts = self._cutouts(survey, {fields[i]["candid"]: work.records[i] for i in passed})
-        prefix = self._config.topic_prefix
+        name = fields[next(iter(passed))]["survey"]
+        survey, prefix = get_survey(name), self._config.topic_prefix
+        cutouts = self._cutouts(name, {fields[i]["candid"]: work.records[i] for i in passed})
         for index, matches in passed.items():
             record, alert = work.records[index], fields[index]
             results[index].sends = [
-                Send(
-                    names.filter_topic(match.filter.name, prefix),
-                    record.key,
-                    _message(alert, [match], match.filter.programids(survey), cutouts),
-                    record.partition,
-                )
-                for match in matches
+                Send(f"{prefix}{topic}", record.key, value, record.partition)
+                for topic, value in _messages(survey, alert, matches, cutouts.get(alert["candid"]))
             ]
-            everyone = frozenset(p for match in matches for p in match.filter.programids(survey))
-            results[index].sends.append(
-                Send(
-                    names.topic(survey, "filtered", prefix),
-                    record.key,
-                    _message(alert, matches, everyone, cutouts),
-                    record.partition,
-                )
-            )
 
     def _cutouts(self, survey: str, records: Mapping[int, Record]) -> dict[int, dict[str, bytes]]:
         """Cutouts of alerts, read from the archive once the sink has got that far."""
@@ -113,27 +99,43 @@ class _Stage:
         missing = {candid: record for candid, record in records.items() if candid not in found}
         deadline = time.monotonic() + _CUTOUT_PATIENCE
         while missing and time.monotonic() < deadline:
-            waiting = {c for c, record in missing.items() if not self._stored(survey, record)}
+            stored = self._stored(survey)
             found |= self._archive.read_cutouts(survey, list(missing))
-            missing = {c: record for c, record in missing.items() if c not in found and c in waiting}
+            missing = {
+                candid: record
+                for candid, record in missing.items()
+                if candid not in found and not _is_stored(record, stored)
+            }
             if missing:
                 time.sleep(0.2)
         return found
 
-    def _stored(self, survey: str, record: Record) -> bool:
-        """Whether the sink has committed beyond the enriched record that this one was made from."""
-        partition, _, offset = record.headers.get("enriched", b"0:-1").decode().partition(":")
+    def _stored(self, survey: str) -> dict[int, int]:
+        """Offsets of the enriched topic, by partition, before which the sink has stored everything."""
         role = "all" if self._config.role == "all" else "sink"
         group = names.group_id(role, self._config.topic_prefix)
         topic = names.topic(survey, "enriched", self._config.topic_prefix)
-        stored = offsets.committed(self._config, group, {topic: self._config.partitions})
-        return stored.get((topic, int(partition)), 0) > int(offset)
+        committed = offsets.committed(self._config, group, {topic: self._config.partitions})
+        return {partition: offset for (_, partition), offset in committed.items()}
 
 
-def _message(
-    alert: Fields, matches: Sequence[Match], programids: frozenset[int], cutouts: Mapping[int, dict[str, bytes]]
-) -> bytes:
-    passed = [
-        Passed(m.filter.id, m.filter.name, m.filter.fid, json.dumps(m.annotations, sort_keys=True)) for m in matches
-    ]
-    return encode_filtered(get_survey(alert["survey"]), alert, passed, programids, cutouts.get(alert["candid"]))
+def _is_stored(record: Record, stored: Mapping[int, int]) -> bool:
+    """Whether the sink is beyond the enriched record that this one was made from."""
+    partition, _, offset = record.headers.get("enriched", b"0:-1").decode().partition(":")
+    return stored.get(int(partition), 0) > int(offset)
+
+
+def _messages(
+    survey: Survey, alert: Fields, matches: Sequence[Match], cutouts: Mapping[str, bytes] | None
+) -> Iterator[tuple[str, bytes]]:
+    """Topics and records for an alert: one a filter, and one for operators with all of them."""
+    seen = [match.filter.programids(survey.name) for match in matches]
+    everyone = frozenset[int]().union(*seen)
+    bodies = {programids: encode_body(survey, alert, programids, cutouts) for programids in {*seen, everyone}}
+    for match, programids in zip(matches, seen, strict=True):
+        yield names.filter_topic(match.filter.name), bodies[programids].container([_passed(match)])
+    yield names.topic(survey.name, "filtered"), bodies[everyone].container([_passed(match) for match in matches])
+
+
+def _passed(match: Match) -> Passed:
+    return Passed(match.filter.id, match.filter.name, match.filter.fid, json.dumps(match.annotations, sort_keys=True))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from boom_streams.errors import ServiceError
+from boom_streams.settings import Settings
+from boom_streams.writer import Writer
 
 __all__ = ["Headers", "Output", "Send"]
 
@@ -26,8 +26,8 @@ class Send:
     value: bytes
     partition: int
     headers: Headers = ()
-    timestamp: int | None = None
-    """Milliseconds since 1970 UTC; None: now."""
+    timestamp: int = 0
+    """Milliseconds since 1970 UTC; 0: now."""
 
     @property
     def size(self) -> int:
@@ -37,47 +37,34 @@ class Send:
 
 
 class Output:
-    """Sends records through the app's producer, one Kafka batch for many records of a partition.
+    """Sends the records of a stage through a librdkafka producer of its own, in a thread.
 
-    The order of the records of a partition is kept; the producer is idempotent, so a retry neither
-    reorders nor repeats them.
+    The order of the records of a partition is kept; the producer is idempotent, so a retry neither reorders nor
+    repeats them. Faust's own producer would put all that a batch brings into one request, which Kafka may refuse
+    (25 filters on 200 alerts can be 100 MB), and copies it several times.
     """
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
+    def __init__(self, config: Settings) -> None:
+        self._config = config
+        self._writer: Writer | None = None
 
-    async def send(self, sends: Iterable[Send]) -> None:
-        """Send records and return when all of them are confirmed."""
-        by_partition: dict[tuple[str, int], list[Send]] = {}
-        for send in sends:
-            by_partition.setdefault((send.topic, send.partition), []).append(send)
-        await asyncio.gather(*map(self.send_to_partition, by_partition.values()))
-
-    async def send_to_partition(self, sends: Sequence[Send]) -> int:
-        """Send records of one topic partition in their order; return the offset of the last, -1 if unknown.
+    async def send(self, sends: Iterable[Send]) -> Mapping[tuple[str, int], int]:
+        """Send records and return when all of them are confirmed: offsets of the last ones, by topic and partition.
 
         Raises
         ------
-        aiokafka.errors.KafkaError
+        ServiceError
             If Kafka did not confirm them; the caller must not acknowledge what they came from.
         """
-        producer = self._app.producer._producer
-        offset = -1
-        start = 0
-        while start < len(sends):
-            builder = producer.create_batch()
-            count = 0
-            for send in sends[start:]:
-                added = builder.append(
-                    timestamp=send.timestamp, key=send.key, value=send.value, headers=list(send.headers)
-                )
-                if added is None:
-                    break
-                count += 1
-            if count == 0:
-                raise ServiceError(f"a record of {len(sends[start].value)} bytes does not fit a Kafka batch")
-            future = await producer.send_batch(builder, sends[0].topic, partition=sends[0].partition)
-            base = (await future).offset  # -1 if this was a retry of what Kafka has had for long
-            offset = base + count - 1 if base >= 0 else -1
-            start += count
-        return offset
+        records = list(sends)
+        return await asyncio.to_thread(self._send, records) if records else {}
+
+    def _send(self, records: Sequence[Send]) -> Mapping[tuple[str, int], int]:
+        if self._writer is None:
+            self._writer = Writer(self._config, offsets=True, linger_ms=5)
+        for record in records:
+            self._writer.send(
+                record.topic, record.value, record.key, record.partition, record.headers, record.timestamp
+            )
+        self._writer.finish()
+        return self._writer.offsets

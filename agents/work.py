@@ -144,7 +144,11 @@ def dead_letter(record: Record, stage: str, topic: str, result: Result) -> Send:
     if result.trace:
         headers.append(("dead.traceback", _text(result.trace)[-8000:]))
     headers += [(f"orig.{name}", value) for name, value in _headers(record.event.message)]
-    return Send(topic, record.key, record.value, record.partition, headers)
+    letter = Send(topic, record.key, record.value, record.partition, headers)
+    if letter.size > MAX_BYTES:
+        headers[1] = ("dead.reason", headers[1][1] + b" (its %d bytes are too many to be kept)" % len(record.value))
+        letter.value = b""
+    return letter
 
 
 def _text(text: str) -> bytes:

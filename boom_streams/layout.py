@@ -7,6 +7,7 @@ to ``all`` takes the smaller, and what is delivered again changes nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,8 @@ from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, Ka
 
 from boom_streams import names
 from boom_streams.errors import BoomError
-from boom_streams.kafka import admin, fail, partition_counts
-from boom_streams.offsets import committed
+from boom_streams.kafka import TIMEOUT, admin, fail, partition_counts
+from boom_streams.offsets import NO_COORDINATOR, PATIENCE, committed
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
@@ -110,14 +111,25 @@ def check(settings: Settings, layout: str) -> None:
 def members(settings: Settings) -> dict[str, int]:
     """Number of workers in each group of both layouts that has any."""
     groups = [names.group_id(role, settings.topic_prefix) for layout in LAYOUTS for role in roles_of(layout)]
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            return _members(settings, groups)
+        except KafkaException as error:
+            if error.args[0].code() not in NO_COORDINATOR or time.monotonic() > deadline:
+                raise fail(settings, error.args[0], ", ".join(groups), "Describe") from None
+            time.sleep(0.05)
+
+
+def _members(settings: Settings, groups: list[str]) -> dict[str, int]:
     counts = {}
-    for group, future in admin(settings).describe_consumer_groups(groups).items():
+    for group, future in admin(settings).describe_consumer_groups(groups, request_timeout=4 * PATIENCE).items():
         try:
             described = future.result()
         except KafkaException as error:
             if error.args[0].name() == "GROUP_ID_NOT_FOUND":
                 continue
-            raise fail(settings, error.args[0], group, "Describe") from None
+            raise
         if described.members or described.state not in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD):
             counts[group] = len(described.members)
     return counts

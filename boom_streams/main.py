@@ -16,6 +16,7 @@ import faust
 from boom_streams import names
 from boom_streams.agents.delivery import Delivery, Process
 from boom_streams.agents.journal import Journal
+from boom_streams.agents.output import Output
 from boom_streams.agents.pulse import Pulse
 from boom_streams.agents.safety import watch_commits, watch_copartitioning, write_before_reading
 from boom_streams.kafka import MAX_BYTES
@@ -120,6 +121,7 @@ def build_app(config: Settings | None = None, topology: Sequence[Stage] = STAGES
             app,
             stage.name,
             make(stage, config),
+            output=Output(config),
             dead_topic=_dead_topic,
             journal=app.journal,
             pulse=app.pulse,

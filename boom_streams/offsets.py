@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from confluent_kafka import (
-    Consumer,
-    ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from boom_streams.kafka import TIMEOUT, admin, consumer, fail, partition_counts, reader_group
@@ -21,13 +15,28 @@ from boom_streams.kafka import TIMEOUT, admin, consumer, fail, partition_counts,
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
 
-__all__ = ["committed", "headers_of", "scan", "watermarks"]
+__all__ = ["NO_COORDINATOR", "PATIENCE", "committed", "headers_of", "scan", "watermarks"]
+
+#: A request to a group's coordinator is made again after this, seconds: librdkafka does not look for a coordinator
+#: again while it waits, and a broker that has had no group yet has none.
+PATIENCE = 0.5
+
+#: Errors of a group whose coordinator is being found, or has just been.
+NO_COORDINATOR = {
+    KafkaError._TIMED_OUT,
+    KafkaError._WAIT_COORD,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+}
 
 #: Errors of a broker that has just been told about a topic, or has just started.
 _PASSING = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
 }
 
 
@@ -66,13 +75,27 @@ def committed(settings: Settings, group: str, partitions: Mapping[str, int]) -> 
     wanted = [TopicPartition(topic, p) for topic, count in partitions.items() for p in range(count)]
     if not wanted:
         return {}
-    request = ConsumerGroupTopicPartitions(group, wanted)
-    (future,) = admin(settings).list_consumer_group_offsets([request], request_timeout=TIMEOUT).values()
-    try:
-        found = future.result().topic_partitions
-    except KafkaException as error:
-        raise fail(settings, error.args[0], group, "Describe") from None
-    return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
+    client = _asking(settings, group)
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            found = client.committed(wanted, timeout=PATIENCE)
+        except KafkaException as error:
+            if error.args[0].code() not in NO_COORDINATOR or time.monotonic() > deadline:
+                raise fail(settings, error.args[0], group, "Describe") from None
+            time.sleep(0.05)
+        else:
+            return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
+
+
+@lru_cache(maxsize=16)
+def _asking(settings: Settings, group: str) -> Consumer:
+    """Client that asks for a group's offsets without joining the group.
+
+    With the admin client librdkafka 2.16 dies of a null pointer (`rd_kafka_handle_OffsetFetch`) when the group's
+    coordinator has moved.
+    """
+    return consumer(settings, group)
 
 
 def scan(

@@ -89,7 +89,7 @@ class Supervisor:
     workers: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(names.ROLES, 1))
     extra_environment: Mapping[str, str] = field(default_factory=dict)
     command: Sequence[str] = (
-        *(sys.executable, "-m", "faust", "-A", "boom_streams"),
+        *(sys.executable, "-m", "faust", "-L", "uvloop", "-A", "boom_streams"),
         *("worker", "-l", "warn", "--without-web"),
     )
     _workers: list[_Worker] = field(init=False, default_factory=list)

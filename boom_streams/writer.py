@@ -27,14 +27,17 @@ class Writer:
     ----------
     settings
         Where Kafka is.
+    offsets
+        Keep the offset of the last confirmed record of each partition in `offsets`.
     **overrides
         Options of the producer, see `boom_streams.kafka.producer`.
     """
 
-    def __init__(self, settings: Settings, **overrides: Any) -> None:
+    def __init__(self, settings: Settings, *, offsets: bool = False, **overrides: Any) -> None:
         self._settings = settings
         self._failure: ServiceError | None = None
-        self._producer = producer(settings, delivery_report_only_error=True, **overrides)
+        self._producer = producer(settings, delivery_report_only_error=not offsets, **overrides)
+        self.offsets: dict[tuple[str, int], int] = {}
 
     def send(
         self,
@@ -123,5 +126,7 @@ class Writer:
             return 0
 
     def _delivered(self, error: KafkaError | None, message: Any) -> None:
-        if error is not None and self._failure is None:
+        if error is None:
+            self.offsets[message.topic(), message.partition()] = message.offset()
+        elif self._failure is None:
             self._failure = fail(self._settings, error, str(message.topic()), "Write")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -16,10 +18,11 @@ import numpy as np
 
 from boom_streams.surveys import Survey
 
-__all__ = ["Passed", "decode_filtered", "encode_filtered", "filtered_schema"]
+__all__ = ["Body", "Passed", "decode_filtered", "encode_body", "filtered_schema"]
 
 _SYNC = b"boom_streams/v1\n"
 _CUTOUTS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
+_POINT = ("jd", "band", "origin", "flux", "flux_error", "ra", "dec", "programid")
 _SERIES = {"prv_candidates": "alert", "prv_nondetections": "limit", "fp_hists": "forced"}
 
 
@@ -36,19 +39,36 @@ class Passed(NamedTuple):
 
 @cache
 def filtered_schema() -> Any:
-    """Parsed Avro schema of filtered records."""
-    text = files("boom_streams.schema").joinpath("avro/filtered/1/filtered.avsc").read_text()
-    return fastavro.parse_schema(json.loads(text))
+    """Parsed Avro schema of filtered records, the same text in every process."""
+    parsed = fastavro.parse_schema(_source())
+    return json.loads(json.dumps(parsed, sort_keys=True))  # fastavro's own order is that of a set of strings
 
 
-def encode_filtered(
-    survey: Survey,
-    record: Mapping[str, Any],
-    passed: Sequence[Passed],
-    programids: frozenset[int],
-    cutouts: Mapping[str, bytes] | None,
-) -> bytes:
-    """Encode a filtered record; the same bytes for the same input.
+def _source() -> Any:
+    return json.loads(files("boom_streams.schema").joinpath("avro/filtered/1/filtered.avsc").read_text())
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A filtered record without its filters, encoded once for all of them."""
+
+    before: bytes
+    after: bytes
+
+    def container(self, passed: Sequence[Passed]) -> bytes:
+        """The Avro container with the filters put in their place."""
+        parts = _parts()
+        filters = _encode(parts.filters, {"filters": [entry._asdict() for entry in passed]})
+        size = len(self.before) + len(filters) + len(self.after)
+        return b"".join([parts.header, _long(1), _long(size), self.before, filters, self.after, _SYNC])
+
+
+def encode_body(
+    survey: Survey, record: Mapping[str, Any], programids: frozenset[int], cutouts: Mapping[str, bytes] | None
+) -> Body:
+    """Encode what filtered records of an alert have in common; the same bytes for the same input.
+
+    Stamps are compressed already, so the container is not.
 
     Parameters
     ----------
@@ -56,15 +76,13 @@ def encode_filtered(
         Adapter of the survey.
     record
         The classified record, as `boom_streams.wire.fields` gives it.
-    passed
-        Filters that the alert passed.
     programids
         Programmes whose points the reader may see.
     cutouts
         Stamps as received; None when the archive does not have them.
     """
     candidate = record["alert"]["candidate"]
-    message = {
+    before = {
         "survey": record["survey"],
         "objectId": record["objectId"],
         "candid": record["candid"],
@@ -77,7 +95,8 @@ def encode_filtered(
         "magnitude": candidate.get("magpsf"),
         "magnitude_error": candidate.get("sigmapsf"),
         "history": record["history"],
-        "filters": [entry._asdict() for entry in passed],
+    }
+    after = {
         "classifications": [
             {"classifier": name, "score": score} for name, score in sorted(record["classifications"].items())
         ],
@@ -85,9 +104,7 @@ def encode_filtered(
         **{name: (cutouts or {}).get(name) for name in _CUTOUTS},
         "cutouts_missing": None if cutouts else "the archive has no cutouts of this alert",
     }
-    stream = io.BytesIO()
-    fastavro.writer(stream, filtered_schema(), [message], codec="deflate", sync_marker=_SYNC)
-    return stream.getvalue()
+    return Body(_encode(_parts().before, before), _encode(_parts().after, after))
 
 
 def decode_filtered(value: bytes) -> dict[str, Any]:
@@ -98,34 +115,57 @@ def decode_filtered(value: bytes) -> dict[str, Any]:
 
 def _photometry(survey: Survey, record: Mapping[str, Any], programids: frozenset[int]) -> list[dict[str, Any]]:
     packed = bson.decode(record["series"].raw)
-    points = []
+    found: list[tuple[Any, ...]] = []
     for name, origin in _SERIES.items():
-        if name not in packed:
-            continue
-        rows = np.frombuffer(packed[name], survey.SERIES[name])
-        columns = rows.dtype.names or ()
-        for row in rows:
-            programid = int(row["programid"])
-            if programid not in programids or row["jd"] > record["jd"]:
-                continue
-            points.append(
-                {
-                    "jd": float(row["jd"]),
-                    "band": survey.BANDS[int(row["fid"])],
-                    "origin": origin,
-                    "flux": _number(row, columns, "psfFlux"),
-                    "flux_error": _number(row, columns, "psfFluxErr"),
-                    "ra": _number(row, columns, "ra"),
-                    "dec": _number(row, columns, "dec"),
-                    "programid": programid,
-                    "survey": survey.name,
-                }
-            )
-    return sorted(points, key=lambda point: (point["jd"], point["band"], point["origin"]))
+        if name in packed:
+            rows = np.frombuffer(packed[name], survey.SERIES[name])
+            rows = rows[rows["jd"] <= record["jd"]]
+            fluxes = [_numbers(rows, column) for column in ("psfFlux", "psfFluxErr", "ra", "dec")]
+            bands = map(survey.BANDS.__getitem__, rows["fid"].tolist())
+            found += zip(rows["jd"].tolist(), bands, itertools.repeat(origin), *fluxes, rows["programid"].tolist())
+    found.sort(key=lambda point: point[:3])
+    points = [dict(zip(_POINT, point, strict=True)) for point in found if point[-1] in programids]
+    for point in points:
+        point["survey"] = survey.name
+    return points
 
 
-def _number(row: Any, columns: Sequence[str], name: str) -> float | None:
-    if name not in columns:
-        return None
-    value = float(row[name])
-    return value if math.isfinite(value) else None
+def _numbers(rows: Any, name: str) -> list[float | None]:
+    """A column as numbers, None where there is none."""
+    if name not in (rows.dtype.names or ()):
+        return [None] * len(rows)
+    return [value if math.isfinite(value) else None for value in rows[name].tolist()]
+
+
+class _Parts(NamedTuple):
+    """Header of the container, and schemas of what comes before the filters, of them, and of what comes after."""
+
+    header: bytes
+    before: Any
+    filters: Any
+    after: Any
+
+
+@cache
+def _parts() -> _Parts:
+    stream = io.BytesIO()
+    fastavro.writer(stream, filtered_schema(), [], codec="null", sync_marker=_SYNC)
+    fields = _source()["fields"]
+    (at,) = (place for place, field in enumerate(fields) if field["name"] == "filters")
+    schemas = (
+        fastavro.parse_schema({"type": "record", "name": f"part{place}", "fields": part})
+        for place, part in enumerate((fields[:at], fields[at : at + 1], fields[at + 1 :]))
+    )
+    return _Parts(stream.getvalue(), *schemas)
+
+
+def _encode(schema: Any, values: Mapping[str, Any]) -> bytes:
+    stream = io.BytesIO()
+    fastavro.schemaless_writer(stream, schema, values)
+    return stream.getvalue()
+
+
+def _long(value: int) -> bytes:
+    stream = io.BytesIO()
+    fastavro.schemaless_writer(stream, "long", value)
+    return stream.getvalue()

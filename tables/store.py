@@ -22,7 +22,7 @@ from faust.types import TP
 
 from boom_streams.errors import StoreError
 
-__all__ = ["StateTable", "View", "stored_items"]
+__all__ = ["StateTable", "View", "stored_items", "stored_partition"]
 
 _OFFSET = struct.Struct(">q")
 _CACHE_BYTES = 256 << 20
@@ -171,10 +171,15 @@ class _Store(rocksdb.Store):
 def stored_items(folder: Path, table: str) -> Iterator[tuple[bytes, bytes]]:
     """All keys and values (without source offsets) of a table in a stopped worker's folder."""
     for path in sorted(folder.rglob(f"{table}-*.db")):
-        database = rocksdict.Rdict(str(path), options=rocksdict.Options(raw_mode=True))
-        try:
-            for key, value in database.items():
-                if key != _Store.offset_key:
-                    yield cast(bytes, key), value[_OFFSET.size :]
-        finally:
-            database.close()
+        yield from stored_partition(path)[1].items()
+
+
+def stored_partition(path: Path) -> tuple[int, dict[bytes, bytes]]:
+    """Database of one partition, of a stopped worker: changelog offset that it is at (-1: none), keys and values."""
+    database = rocksdict.Rdict(str(path), options=rocksdict.Options(raw_mode=True))
+    try:
+        items = cast(dict[bytes, bytes], dict(database.items()))
+    finally:
+        database.close()
+    offset = int(items.pop(_Store.offset_key, b"-1"))
+    return offset, {key: value[_OFFSET.size :] for key, value in items.items()}

@@ -14,7 +14,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from boom_streams import wire
-from boom_streams.archive.light_curves import from_archive, write_light_curves
+from boom_streams.archive.light_curves import from_archive, is_duplicate, write_light_curves
 from boom_streams.errors import BadRecord
 from boom_streams.names import collection
 from boom_streams.points import Points
@@ -25,7 +25,6 @@ __all__ = ["Archive"]
 
 #: MongoDB takes documents of up to 16 MB.
 MAX_DOCUMENT = 15 << 20
-_DUPLICATE = 11000
 
 Document = dict[str, Any]
 Problems = list[BadRecord | None]
@@ -67,7 +66,7 @@ class Archive:
                 )
                 for record in records
             ]
-            _ignore_duplicates(self._collection(survey, "alerts"), updates)
+            _first_wins(self._collection(survey, "alerts"), updates)
             write_light_curves(self._collection(survey, "alerts_aux"), self._surveys[survey], records)
         return problems
 
@@ -84,8 +83,8 @@ class Archive:
 
     def read_objects(
         self, survey: str, object_ids: Sequence[str]
-    ) -> dict[str, tuple[dict[str, Points], dict[int, int], int]]:
-        """Objects as the archive has them: packed points, revision of each alert by candid, newest revision."""
+    ) -> dict[str, tuple[dict[str, Points], frozenset[int], int]]:
+        """Objects as the archive has them: packed points, candids of their alerts, newest revision."""
         adapter = self._surveys[survey]
         fields = {name: 1 for name in (*adapter.SERIES, "revision")}
         found = self._collection(survey, "alerts_aux").find({"_id": {"$in": list(object_ids)}}, fields)
@@ -138,7 +137,7 @@ class Archive:
             fields = {"cross_matches": matches, "aliases": aliases, "matched": {"jd": jd, "candid": candid}}
             updates.append(UpdateOne({"_id": record["objectId"], **newer}, {"$set": fields}, upsert=True))
         if updates:
-            _ignore_duplicates(self._collection(survey, "alerts_aux"), updates)
+            _first_wins(self._collection(survey, "alerts_aux"), updates)
 
 
 def _alert(record: RawBSONDocument) -> Document:
@@ -186,16 +185,26 @@ def _insert_new(target: Collection[Document], documents: Sequence[Document]) -> 
         target.insert_many(documents, ordered=False)
     except BulkWriteError as error:
         problems = error.details["writeErrors"]
-        if any(problem["code"] != _DUPLICATE for problem in problems):
+        if not all(is_duplicate(problem) for problem in problems):
             raise
         return [problem["index"] for problem in problems]
     return []
 
 
-def _ignore_duplicates(target: Collection[Document], updates: Sequence[UpdateOne]) -> None:
-    """Run upserts whose filter asks for a field to be absent: a duplicate key says that it is there."""
-    try:
-        target.bulk_write(list(updates), ordered=False)
-    except BulkWriteError as error:
-        if any(problem["code"] != _DUPLICATE for problem in error.details["writeErrors"]):
-            raise
+def _first_wins(target: Collection[Document], updates: Sequence[UpdateOne]) -> None:
+    """Run upserts whose filter asks for a field to be absent: a duplicate key says that it is there.
+
+    Or that another sink made the document a moment ago, without the field: so duplicates are tried once more.
+    """
+    remaining = list(updates)
+    for _ in range(2):
+        if not remaining:
+            return
+        try:
+            target.bulk_write(remaining, ordered=False)
+            return
+        except BulkWriteError as error:
+            problems = error.details["writeErrors"]
+            if not all(is_duplicate(problem) for problem in problems):
+                raise
+            remaining = [remaining[problem["index"]] for problem in problems]

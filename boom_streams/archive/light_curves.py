@@ -1,8 +1,9 @@
-"""Light curves in ``<SURVEY>_alerts_aux``: each revision of an object is applied once, on top of the one before.
+"""Light curves in ``<SURVEY>_alerts_aux``: the points that each alert of an object added or changed.
 
-The classify stage numbers an object's alerts and says which points each one added or changed. The archive keeps the
-number that it has: revision r is applied where r - 1 is, and skipped where r or a later one is. What does not fit
-(replaced points, a gap, a history that was partial) is merged point by point, under the same guard.
+The classify stage numbers an object's alerts: the revision. The archive keeps the newest that it has, and each point
+the one that brought it. A revision that only adds points, on top of the one before, is pushed. Whatever else comes
+(replaced points, a gap, an old record again, a history that was partial) is merged by mongod point by point: of two
+versions of a point that of the greater revision stays. Both can be repeated and done in any order.
 """
 
 from __future__ import annotations
@@ -15,39 +16,39 @@ import numpy as np
 from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateOne
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import BulkWriteError
 
 from boom_streams import points as packed
 from boom_streams import sky
 from boom_streams.points import Points
 from boom_streams.surveys import Survey
 
-__all__ = ["coordinates", "documents", "write_light_curves"]
-
-_DUPLICATE = 11000
+__all__ = ["BOOKS", "coordinates", "documents", "from_archive", "is_duplicate", "write_light_curves"]
 
 Document = dict[str, Any]
 
+#: Fields of a stored point that are the archive's own: the revision that brought it, and whether it was an alert.
+BOOKS = ("revision", "own")
+
+_DUPLICATE = 11000
+#: Attempts of a merge; another writer may insert the same object at the same moment.
+_ATTEMPTS = 5
+#: The order of points, as `boom_streams.history` has it.
+_SORT = {"jd": 1, "fid": 1, "candid": 1, "programid": 1}
+
 
 def write_light_curves(aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDocument]) -> None:
-    """Apply classified records of one survey to the light curves, in their order."""
-    plain: dict[str, UpdateOne] = {}
-    rest: list[RawBSONDocument] = []
+    """Apply classified records of one survey to the light curves."""
     several = _repeated([record["objectId"] for record in records])
-    for record in records:
-        if _is_simple(record) and record["objectId"] not in several:
-            plain[record["objectId"]] = _apply(survey, record)
-        else:
-            rest.append(record)
-    if plain:
-        rest = [*_bulk(aux, plain, records), *rest]
-    for record in rest:
-        if not _is_simple(record) or _bulk(aux, {record["objectId"]: _apply(survey, record)}, [record]):
-            _merge(aux, survey, record)
+    simple = [record for record in records if _is_simple(record) and record["objectId"] not in several]
+    rest = [record for record in records if not _is_simple(record) or record["objectId"] in several]
+    rest += _push(aux, survey, simple)
+    _merge(aux, survey, rest)
 
 
-def _is_simple(record: Mapping[str, Any]) -> bool:
-    return not record["replaced"] and record["history"] == "complete"
+def is_duplicate(problem: Mapping[str, Any]) -> bool:
+    """Whether a write error says that the key is there already."""
+    return bool(problem["code"] == _DUPLICATE)
 
 
 def coordinates(ra: float, dec: float) -> Document:
@@ -61,16 +62,29 @@ def coordinates(ra: float, dec: float) -> Document:
 
 
 def documents(survey: Survey, record: Mapping[str, Any]) -> dict[str, list[Document]]:
-    """Changed points of a classified record as documents; the alert's own detection has its revision."""
+    """Changed points of a classified record as documents with its revision; ``own`` marks the alert's detection."""
     changed = bson.decode(record["changed"].raw)
     found: dict[str, list[Document]] = {}
     for name, data in changed.items():
         rows = np.frombuffer(data, survey.SERIES[name])
         found[name] = packed.to_documents(rows, survey.BANDS, survey.BOOLEANS)
+        for point in found[name]:
+            point["revision"] = record["revision"]
     for point in found.get("prv_candidates", ()):
         if point.get("candid") == record["candid"]:
-            point["revision"] = record["revision"]
+            point["own"] = True
     return found
+
+
+def from_archive(survey: Survey, document: Mapping[str, Any]) -> tuple[dict[str, Points], frozenset[int], int]:
+    """An object as the archive has it: packed points, candids of its alerts, newest revision."""
+    series = {name: packed.from_documents(document.get(name, []), dtype) for name, dtype in survey.SERIES.items()}
+    own = frozenset(point["candid"] for point in document.get("prv_candidates", ()) if point.get("own"))
+    return series, own, document.get("revision", 0)
+
+
+def _is_simple(record: Mapping[str, Any]) -> bool:
+    return not record["replaced"] and record["history"] == "complete"
 
 
 def _repeated(object_ids: Sequence[str]) -> set[str]:
@@ -78,7 +92,25 @@ def _repeated(object_ids: Sequence[str]) -> set[str]:
     return {object_id for object_id in object_ids if object_id in seen or seen.add(object_id)}  # type: ignore[func-returns-value]
 
 
-def _apply(survey: Survey, record: RawBSONDocument) -> UpdateOne:
+def _push(aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDocument]) -> list[RawBSONDocument]:
+    """Push points of different objects; return the records that did not find the revision before them."""
+    if not records:
+        return []
+    try:
+        result = aux.bulk_write([_pushed(survey, record) for record in records], ordered=False)
+        done = result.matched_count + result.upserted_count
+    except BulkWriteError as error:
+        if not all(is_duplicate(problem) for problem in error.details["writeErrors"]):
+            raise
+        done = error.details["nMatched"] + error.details["nUpserted"]
+    if done == len(records):
+        return []
+    ids = [record["objectId"] for record in records]
+    found = {d["_id"]: d.get("revision", 0) for d in aux.find({"_id": {"$in": ids}}, {"revision": 1})}
+    return [record for record in records if found.get(record["objectId"], 0) != record["revision"]]
+
+
+def _pushed(survey: Survey, record: RawBSONDocument) -> UpdateOne:
     """The update for a record that only adds points to what the archive has."""
     revision, received = record["revision"], record["received"]
     known = {"revision": revision - 1} if revision > 1 else {"revision": {"$exists": False}}
@@ -89,74 +121,73 @@ def _apply(survey: Survey, record: RawBSONDocument) -> UpdateOne:
         update["$set"] = fixed | {name: added.get(name, []) for name in survey.SERIES}
     else:
         update["$set"] = fixed
-        order = {} if record["appended"] else {"$sort": {"jd": 1, "fid": 1, "candid": 1}}
-        update["$push"] = {name: {"$each": points, **order} for name, points in added.items()}
-        if not update["$push"]:
-            del update["$push"]
+        order = {} if record["appended"] else {"$sort": _SORT}
+        if added:
+            update["$push"] = {name: {"$each": points, **order} for name, points in added.items()}
     return UpdateOne({"_id": record["objectId"], **known}, update, upsert=revision == 1)
 
 
-def _bulk(
-    aux: Collection[Document], updates: Mapping[str, UpdateOne], records: Sequence[RawBSONDocument]
-) -> list[RawBSONDocument]:
-    """Run updates of different objects; return the records that did not find the revision before them."""
-    try:
-        result = aux.bulk_write(list(updates.values()), ordered=False)
-        done = result.matched_count + result.upserted_count
-    except BulkWriteError as error:
-        problems = [p for p in error.details["writeErrors"] if p["code"] != _DUPLICATE]
-        if problems:
-            raise
-        done = error.details["nMatched"] + error.details["nUpserted"]
-    if done == len(updates):
-        return []
-    found = {d["_id"]: d.get("revision", 0) for d in aux.find({"_id": {"$in": list(updates)}}, {"revision": 1})}
-    return [r for r in records if r["objectId"] in updates and found.get(r["objectId"], 0) < r["revision"]]
-
-
-def _merge(aux: Collection[Document], survey: Survey, record: RawBSONDocument) -> None:
-    """Merge a record's points into what the archive has, whatever that is."""
-    object_id, revision = record["objectId"], record["revision"]
-    added = documents(survey, record)
-    while True:
-        document = aux.find_one({"_id": object_id}, {name: 1 for name in (*survey.SERIES, "revision")}) or {}
-        known = document.get("revision")
-        if known is not None and known >= revision and record["history"] == "complete":
+def _merge(aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDocument]) -> None:
+    """Merge records into what the archive has, whatever that is."""
+    updates = [UpdateOne({"_id": r["objectId"]}, _merged(survey, r), upsert=True) for r in records]
+    for attempt in range(_ATTEMPTS):
+        if not updates:
             return
-        fields: Document = {"revision": max(known or 0, revision)}
-        for name in survey.SERIES:
-            merged = {_identity(point): point for point in document.get(name, ())}
-            merged |= {_identity(point): point for point in added.get(name, ())}
-            fields[name] = sorted(merged.values(), key=_order)
-        if known is None or known < revision:
-            fields["coordinates"] = coordinates(*record["position"])
-        received = record["received"]
         try:
-            result = aux.update_one(
-                {"_id": object_id, "revision": known if known is not None else {"$exists": False}},
-                {"$set": fields, "$min": {"created_at": received}, "$max": {"updated_at": received}},
-                upsert=known is None,
-            )
-        except DuplicateKeyError:  # another worker was first
-            continue
-        if result.matched_count or result.upserted_id is not None:
+            aux.bulk_write(updates, ordered=False)
             return
+        except BulkWriteError as error:
+            problems = error.details["writeErrors"]
+            if attempt == _ATTEMPTS - 1 or not all(is_duplicate(problem) for problem in problems):
+                raise
+            updates = [updates[problem["index"]] for problem in problems]
 
 
-def _identity(point: Mapping[str, Any]) -> Any:
-    return point.get("candid") or (point["jd"], point["fid"], point["programid"])
+def _merged(survey: Survey, record: RawBSONDocument) -> list[Document]:
+    """The update for a record whose points are merged with those that the archive has.
 
-
-def _order(point: Mapping[str, Any]) -> tuple[float, int, int]:
-    return point["jd"], point["fid"], point.get("candid", 0)
-
-
-def from_archive(survey: Survey, document: Mapping[str, Any]) -> tuple[dict[str, Points], dict[int, int], int]:
-    """An object as the archive has it: packed points, revision of each alert by candid, newest revision."""
-    series = {name: packed.from_documents(document.get(name, []), dtype) for name, dtype in survey.SERIES.items()}
-    own = {
-        point["candid"]: point["revision"]
-        for point in document.get("prv_candidates", ())
-        if "revision" in point and "candid" in point
+    An alert that is stored already may have been sent again, with a later time: it leaves the object's times.
+    """
+    revision, received = record["revision"], record["received"]
+    added = documents(survey, record)
+    newer = {"$gt": [revision, {"$ifNull": ["$revision", 0]}]}
+    position = {"$literal": coordinates(*record["position"])}
+    detections = {"$ifNull": ["$prv_candidates", []]}
+    is_own = {"$and": ["$$point.own", {"$eq": ["$$point.candid", record["candid"]]}]}
+    stored = {"$anyElementTrue": {"$map": {"input": detections, "as": "point", "in": is_own}}}
+    fields: Document = {
+        "coordinates": {"$cond": [newer, position, "$coordinates"]},
+        "created_at": {"$cond": [stored, "$created_at", {"$min": ["$created_at", received]}]},
+        "updated_at": {"$cond": [stored, "$updated_at", {"$max": ["$updated_at", received]}]},
     }
-    return series, own, document.get("revision", 0)
+    for name in survey.SERIES:
+        known = {"$ifNull": [f"${name}", []]}
+        fields[name] = _points(known, added[name], record) if name in added else known
+    return [{"$set": fields}, {"$set": {"revision": {"$max": ["$revision", revision]}}}]
+
+
+def _points(known: Document, added: Sequence[Document], record: Mapping[str, Any]) -> Document:
+    """Expression for a series: known points and added ones, of each point one version."""
+    if record["history"] == "complete":
+        stays: Document = {"$gte": ["$$point.revision", record["revision"]]}
+    else:  # numbered without knowing what the archive has: only an alert's own detection is known to be better
+        stays = {"$and": ["$$point.own", {"$ne": ["$$point.candid", record["candid"]]}]}
+    new = {"$literal": list(added)}
+    brought = {"$map": {"input": new, "as": "point", "in": _IDENTITY}}
+    staying = {
+        "$map": {"input": {"$filter": {"input": known, "as": "point", "cond": stays}}, "as": "point", "in": _IDENTITY}
+    }
+    keep = {"$or": [stays, {"$not": [{"$in": [_IDENTITY, "$$brought"]}]}]}
+    take = {"$not": [{"$in": [_IDENTITY, "$$staying"]}]}
+    both = [
+        {"$filter": {"input": known, "as": "point", "cond": keep}},
+        {"$filter": {"input": new, "as": "point", "cond": take}},
+    ]
+    joined = {"$sortArray": {"input": {"$concatArrays": both}, "sortBy": _SORT}}
+    return {"$let": {"vars": {"brought": brought, "staying": staying}, "in": joined}}
+
+
+#: What tells a point from others: its candid, without one its time, filter and programme.
+_IDENTITY: Document = {
+    "$ifNull": ["$$point.candid", ["$$point.jd", "$$point.fid", {"$ifNull": ["$$point.programid", None]}]]
+}

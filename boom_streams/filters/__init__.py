@@ -1,6 +1,6 @@
 """Users' filters: MongoDB pipelines that pick alerts.
 
-* `store` keeps them, `document` reads them, `validate` and `translate` decide what may run
+* `store` keeps them, `document` reads them, `validate`, `cost` and `translate` decide what may run
 * `evaluate` runs them on alerts in flight; `archive` gives the same pipeline for the archive
   x `paths` and `prefilter` keep that cheap
 """
@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from boom_streams.filters.archive import archive_pipeline
-from boom_streams.filters.document import Filter
+from boom_streams.filters.document import Filter, check_survey, parse_pipeline
 from boom_streams.filters.evaluate import Evaluator, Failure, Match
 from boom_streams.filters.store import Added, FilterStore, check_pipeline
 from boom_streams.filters.translate import translate
@@ -23,6 +23,8 @@ __all__ = [
     "Match",
     "archive_pipeline",
     "check_pipeline",
+    "check_survey",
+    "parse_pipeline",
     "translate",
     "validate",
 ]

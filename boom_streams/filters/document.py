@@ -119,7 +119,9 @@ def check_permissions(survey: str, permissions: Any) -> dict[str, tuple[int, ...
                 raise FilterError(f"permissions of {name}: {programid!r} is no programid; they are {names}")
         checked[check_survey(name)] = tuple(sorted(set(programids)))
     if survey in PROGRAMMES and not checked.get(survey):
-        raise FilterError(f'a filter of {survey} needs permissions, as {{"{survey}": [1]}} for public alerts')
+        raise FilterError(
+            f'a filter of {survey} needs permissions, as {{"{survey}": [1]}} (--permissions 1) for public alerts'
+        )
     return checked
 
 

@@ -212,9 +212,9 @@ def _check_binder(name: str, body: Any, place: str, loops: int) -> None:
     inside = loops + (name in _LOOPS)
     if inside > _MAX_LOOPS:
         raise FilterError(f"{place}: loops are nested deeper than {_MAX_LOOPS}; compute the inner one before")
-    names = body.get("vars", {}) if name == "$let" else [body["as"]] if "as" in body else []
-    if not isinstance(names, dict | list):
+    if not isinstance(body.get("vars", {}), dict):
         raise FilterError(f"{place}.vars needs an object")
+    names = body.get("vars", ()) if name == "$let" else [body["as"]] if "as" in body else []
     for variable in names:
         if not isinstance(variable, str) or not _VARIABLE.fullmatch(variable):
             raise FilterError(f"{place}: variable {variable!r}: begin it with a small letter, then a-z A-Z 0-9 _")

@@ -15,6 +15,7 @@ import bson
 from bson.errors import InvalidDocument
 
 from boom_streams.errors import FilterError
+from boom_streams.filters.cost import check_cost
 from boom_streams.filters.operators import ADVICE, check_expression, check_query
 
 __all__ = ["IDENTITY", "Stage", "excludes", "is_one", "validate"]
@@ -54,6 +55,7 @@ def validate(pipeline: Any) -> tuple[Stage, ...]:
         raise FilterError("the pipeline has no $match: it would pass every alert; add one that selects")
     if names[-1] != "$project" or excludes(pipeline[-1]["$project"]):
         raise FilterError('the last stage must be a $project with "objectId": 1; add it')
+    check_cost(pipeline)
     return tuple(pipeline)
 
 
@@ -119,6 +121,8 @@ def _check_stage(number: int, stage: Any) -> str:
 
 def _check_project(body: Any, place: str) -> None:
     _check_object(body, place)
+    if not is_one(body.get("_id", 1)):
+        raise FilterError(f"{place}: _id must stay as it is, since it names the alert; leave it out of here")
     if excludes(body):
         _check_identity(body, place)
         for key, value in body.items():
@@ -128,8 +132,6 @@ def _check_project(body: Any, place: str) -> None:
         return
     if not is_one(body.get("objectId")):
         raise FilterError(f'{place}: add "objectId": 1, since it names the alert')
-    if not is_one(body.get("_id", 1)):
-        raise FilterError(f"{place}: _id must stay as it is, since it names the alert; leave it out of here")
     rest = {key: value for key, value in body.items() if key not in IDENTITY}
     _check_identity(rest, place)
     for key, value in rest.items():

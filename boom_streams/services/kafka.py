@@ -44,6 +44,7 @@ _JVM = (
     "-XX:TieredStopAtLevel=1",
     "-XX:-UsePerfData",
     "-XX:+ExitOnOutOfMemoryError",
+    "-Djdk.nio.maxCachedBufferSize=1048576",  # else each thread keeps buffers as large as its largest request
     "-Djava.awt.headless=true",
     "-Djava.net.preferIPv4Stack=true",
 )

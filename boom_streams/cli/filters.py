@@ -1,0 +1,175 @@
+"""``boom-streams filters add|list|activate|deactivate``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from boom_streams.filters import FilterStore
+
+__all__ = ["command"]
+
+
+@click.group("filters")
+def command() -> None:
+    """Users' filters: MongoDB aggregation pipelines that pick alerts.
+
+    A filter called NAME publishes to the topic filtered.NAME. It has versions, one of which is active; workers
+    notice a change within seconds.
+
+    \b
+    Examples:
+      boom-streams filters add bright.json --permissions 1
+      boom-streams filters activate bright
+      boom-streams consume bright
+      boom-streams filters list
+    """  # noqa: D301 - click needs the real backspace
+
+
+def _programids(_: click.Context, __: click.Parameter, value: str | None) -> list[int] | None:
+    if value is None:
+        return None
+    try:
+        return [int(part) for part in value.split(",")]
+    except ValueError:
+        raise click.BadParameter(f'{value!r} is no list of programids, such as "1" or "1,2,3"') from None
+
+
+@command.command("add")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--name", help="Name of the filter, part of its topic; default: the file's, without .json.")
+@click.option("--survey", help="Survey whose alerts it reads; default: the file's, else this broker's.")
+@click.option(
+    "--permissions",
+    callback=_programids,
+    metavar="PROGRAMIDS",
+    help='Programmes whose alerts its user may see, such as "1,2,3" (ZTF: 1 public, 2 partnership, 3 private).',
+)
+@click.option("--description", help="What it picks, for people.")
+def add(
+    file: Path, name: str | None, survey: str | None, permissions: list[int] | None, description: str | None
+) -> None:
+    """Add the filter in FILE, or a version of it if there is one of this name.
+
+    FILE is a pipeline in JSON, as BOOM, Fritz or Kowalski have it, or an object with "pipeline" and, if you like,
+    "survey", "permissions" and "description"; options win over the file. The filter is checked here: what is
+    translated from another dialect is shown, and what is not allowed is refused with its place in the pipeline.
+
+    A new filter is off, and a new version leaves the active one on, until `boom-streams filters activate`.
+    """
+    from boom_streams.errors import FilterError
+    from boom_streams.settings import settings
+
+    config = settings()
+    try:
+        content = _read(file)
+        survey = _survey(survey or content.get("survey") or content.get("catalog"), config.surveys)
+        allowed = content.get("permissions") if permissions is None else permissions
+        if isinstance(allowed, list):
+            allowed = {survey: allowed}
+        name = name or file.name.removesuffix(".json")
+        description = description or content.get("description")
+        added = _store().add(name, survey, content["pipeline"], allowed, description=description)
+    except FilterError as error:
+        raise FilterError(f"{file}: {error}") from None
+    for change in added.changes:
+        click.echo(f"translated: {change}")
+    click.echo(f"added {name}, version {added.fid}; switch it on with `boom-streams filters activate {name}`")
+
+
+@command.command("list")
+@click.option("--survey", help="Only filters of this survey.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with the pipelines.")
+def list_filters(survey: str | None, as_json: bool) -> None:
+    """List all filters: what they may see, which version is active, which are suspended and why."""
+    found = _store().list_all(survey)
+    if as_json:
+        for document in found:
+            click.echo(json.dumps(document))
+        return
+    if not found:
+        click.echo("no filters; add one with `boom-streams filters add FILE`")
+        return
+    from rich.table import Table
+
+    from boom_streams.cli.tables import show
+
+    table = Table(title=f"{len(found)} filters" if len(found) > 1 else "1 filter")
+    for column in ("name", "survey", "permissions", "active version", "versions", "suspended", "description"):
+        table.add_column(column, overflow="fold", justify="right" if column == "versions" else "left")
+    for document in found:
+        table.add_row(*_row(document))
+    show(table)
+
+
+@command.command("activate")
+@click.argument("name")
+@click.option("--version", "fid", metavar="FID", help="Version, as `list` shows it; default: the newest.")
+def activate(name: str, fid: str | None) -> None:
+    """Switch the filter NAME on, and lift its suspension."""
+    chosen = _store().activate(name, fid)
+    click.echo(f"{chosen.name} is active, version {chosen.fid}; `boom-streams consume {chosen.name}` shows what passes")
+
+
+@command.command("deactivate")
+@click.argument("name")
+def deactivate(name: str) -> None:
+    """Switch the filter NAME off; its versions, its topic and its matches stay."""
+    _store().deactivate(name)
+    click.echo(f"{name} is off")
+
+
+def _store() -> FilterStore:
+    from boom_streams import mongo
+    from boom_streams.filters import FilterStore
+    from boom_streams.settings import settings
+
+    return FilterStore(mongo.database(settings()))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Content of a filter's file: an object that has a pipeline."""
+    from boom_streams.errors import FilterError
+    from boom_streams.filters import parse_pipeline
+
+    try:
+        content = parse_pipeline(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise FilterError("not a text in UTF-8; a filter is a pipeline in JSON") from None
+    if isinstance(content, dict) and "pipeline" in content:
+        return content
+    if isinstance(content, dict):
+        raise FilterError('this object has no "pipeline"; a filter is a list of stages, or an object that has one')
+    return {"pipeline": content}
+
+
+def _survey(name: Any, known: tuple[str, ...]) -> str:
+    from boom_streams.errors import FilterError
+    from boom_streams.filters import check_survey
+
+    if name is None and len(known) > 1:
+        raise FilterError(f"say which survey it reads: --survey {' or '.join(known)}")
+    survey = check_survey(known[0] if name is None else name)
+    if survey not in known:
+        raise FilterError(f"{survey} is not among the surveys of this broker: {', '.join(known)}")
+    return survey
+
+
+def _row(document: Mapping[str, Any]) -> list[str]:
+    permissions = [f"{survey} {','.join(map(str, ids))}" for survey, ids in document.get("permissions", {}).items()]
+    suspended = document.get("suspended")
+    reason = f"{suspended.get('fid')}: {suspended.get('reason')}" if suspended else ""
+    return [
+        str(document.get("name")),
+        str(document.get("survey")),
+        "; ".join(permissions),
+        str(document.get("active_fid")) if document.get("active") else "off",
+        str(len(document.get("fv", ()))),
+        reason,
+        str(document.get("description") or ""),
+    ]
