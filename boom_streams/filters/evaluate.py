@@ -76,6 +76,8 @@ class _Plan:
     needs: Needs
     condition: Condition
     stages: list[RawBSONDocument]
+    text: bytes
+    """The stages: equal pipelines have equal ones."""
 
 
 class Evaluator:
@@ -111,7 +113,7 @@ class Evaluator:
             Classified records; their sub-documents can be `RawBSONDocument`, which is faster. Of records with the
             same candid the first is evaluated, and its answer is that of all.
         filters : sequence of Filter
-            Each is evaluated on the records of its survey that it may see.
+            Each is evaluated on the records of its survey that it may see; equal pipelines with equal rights once.
 
         Returns
         -------
@@ -166,14 +168,15 @@ class Evaluator:
         with _infrastructure():
             scratch.drop()
             scratch.insert_many(documents, ordered=False)
-        answers: list[dict[int, dict[str, Any]] | str] = []
+        answers: dict[bytes, dict[int, dict[str, Any]] | str] = {}
         try:
             for plan, mask in zip(plans, masks, strict=True):
-                first = [] if (mask == anywhere).all() else [_among(candids, mask)]
-                answers.append(self._run(scratch, first + plan.stages, len(candids)) if mask.any() else {})
+                if plan.text not in answers:
+                    first = [] if (mask == anywhere).all() else [_among(candids, mask)]
+                    answers[plan.text] = self._run(scratch, first + plan.stages, len(candids)) if mask.any() else {}
         finally:
             scratch.drop()
-        return answers
+        return [answers[plan.text] for plan in plans]
 
     def _run(self, scratch: Collection[Any], stages: list[Any], count: int) -> dict[int, dict[str, Any]] | str:
         for attempt in (1, 2):
@@ -202,7 +205,8 @@ class Evaluator:
             if len(self._plans) >= _CACHED:
                 self._plans.clear()
             stages = [RawBSONDocument(bson.encode(stage)) for stage in (*one.pipeline, _RESULT)]
-            plan = _Plan(needs(one.pipeline), condition(one.pipeline), stages)
+            text = b"".join(stage.raw for stage in stages)
+            plan = _Plan(needs(one.pipeline), condition(one.pipeline), stages, text)
             self._plans[one.id, one.fid] = plan
         return plan
 
