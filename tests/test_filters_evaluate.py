@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import ConnectionFailure
-from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from boom_streams import wire
 from boom_streams.errors import BadRecord
@@ -172,40 +170,6 @@ def test_a_candid_that_comes_twice_gets_one_answer_twice(database: Any, nights: 
     matches, _ = Evaluator(database, "scratch").evaluate([record, nights[-4].record, record], curious(ALL)[:1])
     assert [match.index for match in matches] == [0, 1, 2]
     assert matches[0].annotations == matches[2].annotations
-
-
-class _Aggregations(CommandListener):
-    """Counts aggregations that mongod is asked for."""
-
-    count = 0
-
-    def started(self, event: CommandStartedEvent) -> None:
-        """Count one."""
-        self.count += event.command_name == "aggregate"
-
-    def succeeded(self, event: Any) -> None:
-        """Do nothing."""
-
-    failed = succeeded
-
-
-def test_equal_pipelines_are_evaluated_once(services: dict[str, str], database: Any, nights: list[Stored]) -> None:
-    """Those of equal rights; each filter has its answer, or its failure, all the same."""
-    heard = _Aggregations()
-    some = {"$match": {"candidate.magpsf": {"$lt": 30}}}
-    public = [make(f"public{n}", some, annotations={"m": "$candidate.magpsf"}, programids=(1,)) for n in range(3)]
-    other = make("other", some, annotations={"m": "$candidate.magpsf"})
-    broken = [replace(BROKEN, id=f"broken{n}") for n in range(2)]
-    records = [one.record for one in nights[-30:]]
-    with MongoClient[dict[str, Any]](services["mongo_uri"], event_listeners=[heard]) as client:
-        evaluator = Evaluator(client[database.name], "scratch")
-        matches, failures = evaluator.evaluate(records, [*public, other, *broken])
-    assert heard.count == 3
-    assert [failure.filter for failure in failures] == broken
-    first = answers(matches, records, public[0])
-    assert first
-    assert all(answers(matches, records, one) == first for one in public)
-    assert len(answers(matches, records, other)) == 30 > len(first)
 
 
 def test_filters_of_other_surveys_and_no_alerts(database: Any, nights: list[Stored]) -> None:

@@ -76,8 +76,6 @@ class _Plan:
     needs: Needs
     condition: Condition
     stages: list[RawBSONDocument]
-    text: bytes
-    """The stages: equal pipelines have equal ones."""
 
 
 class Evaluator:
@@ -113,7 +111,7 @@ class Evaluator:
             Classified records; their sub-documents can be `RawBSONDocument`, which is faster. Of records with the
             same candid the first is evaluated, and its answer is that of all.
         filters : sequence of Filter
-            Each is evaluated on the records of its survey that it may see; equal pipelines with equal rights once.
+            Each is evaluated on the records of its survey that it may see.
 
         Returns
         -------
@@ -168,15 +166,14 @@ class Evaluator:
         with _infrastructure():
             scratch.drop()
             scratch.insert_many(documents, ordered=False)
-        answers: dict[bytes, dict[int, dict[str, Any]] | str] = {}
+        answers: list[dict[int, dict[str, Any]] | str] = []
         try:
             for plan, mask in zip(plans, masks, strict=True):
-                if plan.text not in answers:
-                    first = [] if (mask == anywhere).all() else [_among(candids, mask)]
-                    answers[plan.text] = self._run(scratch, first + plan.stages, len(candids)) if mask.any() else {}
+                first = [] if (mask == anywhere).all() else [_among(candids, mask)]
+                answers.append(self._run(scratch, first + plan.stages, len(candids)) if mask.any() else {})
         finally:
             scratch.drop()
-        return [answers[plan.text] for plan in plans]
+        return answers
 
     def _run(self, scratch: Collection[Any], stages: list[Any], count: int) -> dict[int, dict[str, Any]] | str:
         for attempt in (1, 2):
@@ -205,8 +202,7 @@ class Evaluator:
             if len(self._plans) >= _CACHED:
                 self._plans.clear()
             stages = [RawBSONDocument(bson.encode(stage)) for stage in (*one.pipeline, _RESULT)]
-            text = b"".join(stage.raw for stage in stages)
-            plan = _Plan(needs(one.pipeline), condition(one.pipeline), stages, text)
+            plan = _Plan(needs(one.pipeline), condition(one.pipeline), stages)
             self._plans[one.id, one.fid] = plan
         return plan
 
