@@ -101,9 +101,7 @@ def running(settings: Settings) -> Iterator[Supervisor]:
 
 
 @pytest.fixture(scope="session")
-def session_settings(
-    services: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[MakeSettings]:
+def session_settings(services: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeSettings]:
     """`make_settings` whose databases and topics stay until the end of the session."""
     with own_settings(services, tmp_path_factory.mktemp("chain")) as make:
         yield make
