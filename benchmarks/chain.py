@@ -293,6 +293,6 @@ def _start_replayer(settings: Settings, extra: Mapping[str, str]) -> subprocess.
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | environment(settings) | extra,
+        env={**os.environ, **environment(settings), **extra},
         start_new_session=True,
     )

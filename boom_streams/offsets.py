@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -106,6 +107,7 @@ def disconnect() -> None:
     """
     _asking.cache_clear()
     admin.cache_clear()
+    gc.collect()  # errors of failed requests refer to themselves, and to the client
 
 
 def scan(
