@@ -197,14 +197,18 @@ class Delivery:
             send for record, result in zip(work.records, results, strict=True) for send in self._sends(record, result)
         ]
         changelogs: list[tuple[StateTable, int]] = []
+        updates: list[Send] = []
         for (name, partition), writes in work.writes.items():
             if writes:
                 table = self.tables[name]
                 changelogs.append((table, partition))
                 written = table.apply(partition, writes)
-                sends += [Send(table.changelog_topic_name, key, value, partition) for key, value in written]
+                updates += [Send(table.changelog_topic_name, key, value, partition) for key, value in written]
         try:
-            offsets = await self.output.send(sends)
+            # Tables first: what has been sent may be in the archive at once, and a successor that does not find it in
+            # its table would read it from there, as an alert's past.
+            offsets = await self.output.send(updates)
+            await self.output.send(sends)
         except Exception:
             fail_stop("%s could not send to Kafka", self.stage)
         self._check_owned(work, generation)  # another owner's changelog records may be before ours
