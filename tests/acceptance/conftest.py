@@ -159,6 +159,6 @@ def load_pipeline(shared: Path, source: str | list[dict[str, Any]]) -> list[dict
 
 def packets(folder: Path) -> Iterator[dict[str, Any]]:
     """Packets of a night, read by fastavro alone."""
-    for path in sorted(folder.rglob("*.avro")):
+    for path in sorted(path for path in folder.rglob("*.avro") if path.is_file()):
         with path.open("rb") as file:
             yield from fastavro.reader(file)  # type: ignore[misc]
