@@ -8,90 +8,48 @@ before the last step leaves the records unacknowledged, and they come again.
 Failures have three kinds. MongoDB away: the batch is held and tried again. Kafka or RocksDB failing: the
 process ends and is restarted from outside. Anything else is the fault of a record: the batch is halved until
 the record is found, and that becomes a dead letter with the traceback.
+
+When partitions are revoked, Faust waits until what is in hand is acknowledged. What cannot be finished then is
+dropped, with all that came after it in that generation of the consumer: an acknowledgement behind a gap would
+commit the gap.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pymongo.errors import ConnectionFailure, ExecutionTimeout, WTimeoutError
+from pymongo.errors import BulkWriteError, ConnectionFailure, ExecutionTimeout, OperationFailure, WTimeoutError
 
 from boom_streams.agents.journal import Journal
 from boom_streams.agents.output import Output, Send
-from boom_streams.errors import BadRecord, ServiceError
-from boom_streams.kafka import MAX_BYTES
-from boom_streams.tables.store import StateTable, View
+from boom_streams.agents.pulse import Pulse, fail_stop
+from boom_streams.agents.work import Inbox, Process, Record, Result, Work, checked, dead_letter
+from boom_streams.errors import BadRecord, ServiceError, StoreError
+from boom_streams.tables.store import StateTable
 
-__all__ = ["Delivery", "Process", "Record", "Result", "Work", "fail_stop"]
+__all__ = ["Delivery", "Process", "Record", "Result", "Work"]
 
 log = logging.getLogger(__name__)
 
-_LOST = 70
-
-#: Largest value of a record: what Kafka takes, with room for its key and headers.
-MAX_VALUE = MAX_BYTES - (64 << 10)
 _AWAY = (ConnectionFailure, ExecutionTimeout, WTimeoutError, ServiceError)
 
+#: Errors of a MongoDB that cannot work now: no permission (13, 18), no disk (14031), stepping down or shutting down.
+_AWAY_CODES = {13, 18, 91, 189, 262, 10107, 11600, 11602, 13435, 13436, 14031}
 
-@dataclass(slots=True)
-class Record:
-    """A Kafka record in the hands of a stage."""
+#: Most bytes of records in a batch, and of those that wait for theirs.
+_BATCH_BYTES = 16 << 20
 
-    topic: str
-    partition: int
-    offset: int
-    timestamp: float
-    """Record timestamp, seconds since 1970 UTC."""
-    key: bytes | None
-    value: bytes
-    headers: dict[str, bytes]
-    event: Any = field(repr=False, default=None)
-
-    @property
-    def name(self) -> str:
-        """Identity in Kafka: topic, partition and offset."""
-        return Journal.name(self.topic, self.partition, self.offset)
+#: Seconds between two attempts while MongoDB is away, and between two lines in the log about it.
+_RETRY, _REMIND = 0.5, 30.0
 
 
-@dataclass(slots=True)
-class Result:
-    """What a stage made of one record: records to send, or the reason why it is a dead letter."""
-
-    sends: list[Send] = field(default_factory=list)
-    dead: str | None = None
-    trace: str = ""
-
-
-@dataclass
-class Work:
-    """A batch in the hands of ``process``: its records and the tables as they see them."""
-
-    records: list[Record]
-    tables: Mapping[str, StateTable] = field(default_factory=dict)
-    writes: dict[tuple[str, int], dict[bytes, tuple[int, bytes]]] = field(default_factory=dict)
-
-    def view(self, table: str, record: Record) -> View:
-        """The table in the record's partition, including what this batch wrote before."""
-        writes = self.writes.setdefault((table, record.partition), {})
-        return View(self.tables[table].reader(record.partition), writes, record.partition, record.offset)
-
-
-#: Reads tables, computes, returns one result a record; has no effect of its own but puts into views.
-Process = Callable[[Work], list[Result]]
-
-
-def fail_stop(reason: str, *args: Any) -> None:
-    """End the process at once: nothing that is not acknowledged can be committed any more."""
-    log.critical(reason, *args, exc_info=True)
-    logging.shutdown()
-    os._exit(_LOST)
+class _Dropped(Exception):
+    """The records in hand are not ours any more, or cannot be finished; they come again."""
 
 
 class Delivery:
@@ -100,7 +58,7 @@ class Delivery:
     Parameters
     ----------
     app
-        The Faust app.
+        The Faust app (a `boom_streams.main.BoomApp`).
     stage
         Name of the stage, for dead letters and logs.
     process
@@ -110,11 +68,13 @@ class Delivery:
     dead_topic
         Dead-letter topic of a source topic.
     journal
-        Records in hand, for finding one that kills the process.
+        Records in hand, for finding one that kills the process; one for all stages of the process.
+    pulse
+        Ends the process if it was frozen.
     tables
         Tables that ``process`` may use.
     blocking
-        ``process`` waits for MongoDB: it runs in a thread, and a batch is held while MongoDB is away.
+        ``process`` waits for MongoDB: it runs in a thread.
     """
 
     def __init__(
@@ -126,6 +86,7 @@ class Delivery:
         output: Output,
         dead_topic: Callable[[str], str],
         journal: Journal,
+        pulse: Pulse,
         tables: Sequence[StateTable] = (),
         blocking: bool = False,
         batch_size: int = 200,
@@ -136,125 +97,124 @@ class Delivery:
         self.process = process
         self.dead_topic = dead_topic
         self.journal = journal
+        self.pulse = pulse
         self.tables = {table.name: table for table in tables}
         self.blocking = blocking
         self.batch_size = batch_size
         self.batch_seconds = batch_ms / 1000
         self.output = output
         self.handled = 0
-        self._last_tick = time.monotonic()
+        self._dropped: int | None = None  # assignment of which no record is handled any more
+        self._reminded = float("-inf")
 
     async def run(self, stream: Any) -> None:
         """Handle the stream until the worker stops; the body of a Faust agent."""
-        queue: asyncio.Queue[Any] = asyncio.Queue(maxsize=self.batch_size)
+        inbox = Inbox(self.batch_size, _BATCH_BYTES)
         stream = stream.noack()
-        tasks = [asyncio.create_task(self._fill(stream, queue)), asyncio.create_task(self._tick())]
+        filling = asyncio.create_task(self._fill(stream, inbox))
         try:
             while True:
-                events = [await queue.get()]
-                if queue.qsize() < self.batch_size - 1:
-                    await asyncio.sleep(self.batch_seconds)
-                while len(events) < self.batch_size and not queue.empty():
-                    events.append(queue.get_nowait())
-                await self._handle_events(stream, events)
-        except asyncio.CancelledError:
+                await self._handle_events(stream, await inbox.take(self.batch_seconds))
+        except (asyncio.CancelledError, GeneratorExit):
             raise
-        except Exception:
+        except BaseException:
             fail_stop("%s failed outside of any record", self.stage)
         finally:
-            for task in tasks:
-                task.cancel()
+            filling.cancel()
 
-    async def _fill(self, stream: Any, queue: asyncio.Queue[Any]) -> None:
+    async def _fill(self, stream: Any, inbox: Inbox) -> None:
         try:
             async for event in stream.events():
-                await queue.put(event)
-        except asyncio.CancelledError:
+                await inbox.put(event)
+        except (asyncio.CancelledError, GeneratorExit):
             raise
-        except Exception:
+        except BaseException:
             fail_stop("%s cannot read its stream", self.stage)
-
-    async def _tick(self) -> None:
-        """End a worker that was frozen past its session: its partitions have another owner by now."""
-        while True:
-            await asyncio.sleep(0.5)
-            self._check_frozen()
-            self._last_tick = time.monotonic()
-
-    def _check_frozen(self) -> None:
-        silent = time.monotonic() - self._last_tick
-        if self.tables and silent > self.app.conf.broker_session_timeout:
-            fail_stop("%s was frozen for %.1f s, longer than its session", self.stage, silent)
 
     async def _handle_events(self, stream: Any, events: list[Any]) -> None:
         generation = self.app.consumer_generation_id
-        records = [_record(event) for event in events if self._owned(event, generation)]
-        names = [record.name for record in records]
-        suspects = [record for record, name in zip(records, names, strict=True) if self.journal.suspect(name)]
-        if suspects:  # the order of a partition's records is kept: handle one at a time
-            for record in records:
-                await self._handle(stream, [record], generation)
-        else:
-            await self._handle(stream, records, generation)
+        records = [Record.of(event) for event in events if self._owned(event, generation)]
+        try:
+            if any(self.journal.suspect(self._name(record)) for record in records):
+                for record in records:  # one at a time: the order of a partition's records is kept
+                    await self._handle_suspect(stream, record, generation)
+            elif records:
+                await self._handle(stream, records, generation)
+        except _Dropped:
+            log.warning("%s: partitions were revoked, or the worker ends; records in hand dropped", self.stage)
+            self._dropped = self.app.assignments
+            for event in events:
+                self._forget(event)
 
-    async def _handle(self, stream: Any, records: list[Record], generation: int) -> None:
-        if not records:
-            return
-        names = [record.name for record in records]
-        if len(records) == 1 and self.journal.deadly(names[0]):
-            results = [Result(dead="the process died whenever it handled this record")]
-            await self._finish(stream, Work(records), results, generation)
+    async def _handle_suspect(self, stream: Any, record: Record, generation: int) -> None:
+        name = self._name(record)
+        if self.journal.deadly(name):
+            result = Result(dead="the process died whenever it handled this record")
+            await self._finish(stream, Work([record]), [result], generation)
         else:
-            self.journal.begin(names)
-            work = Work(records, self.tables)
-            try:
-                results = await self._process(work)
-            except Exception as error:
-                if len(records) > 1:
-                    half = len(records) // 2
-                    await self._handle(stream, records[:half], generation)
-                    await self._handle(stream, records[half:], generation)
-                    return
-                work = Work(records)
-                reason = str(error) if isinstance(error, BadRecord) else f"{type(error).__name__}: {error}"
-                results = [Result(dead=reason, trace=traceback.format_exc())]
-            await self._finish(stream, work, results, generation)
-        self.journal.end(names)
+            await self._handle(stream, [record], generation, alone=self.journal.suspect(name))
+        for _ in range(2):  # a commit that is under way may have begun before the acknowledgement
+            await self.app.consumer.commit()
+        self.journal.forget([name])
 
-    async def _process(self, work: Work) -> list[Result]:
-        if not self.blocking:
-            return _sized(self.process(work))
+    async def _handle(self, stream: Any, records: list[Record], generation: int, *, alone: bool = False) -> None:
+        work = Work(records, self.tables)
+        try:
+            results = checked(work, await self._process(work, generation, alone))
+        except (_Dropped, StoreError):
+            raise
+        except Exception as error:
+            if len(records) > 1:
+                half = len(records) // 2
+                await self._handle(stream, records[:half], generation)
+                await self._handle(stream, records[half:], generation)
+                return
+            work = Work(records)
+            reason = str(error) if isinstance(error, BadRecord) else f"{type(error).__name__}: {error}"
+            results = [Result(dead=reason, trace=traceback.format_exc())]
+        await self._finish(stream, work, results, generation)
+        self.journal.forget(map(self._name, records))
+
+    async def _process(self, work: Work, generation: int, alone: bool) -> list[Result]:
+        names = [self._name(record) for record in work.records]
         while True:
+            work.writes.clear()
             try:
-                return _sized(await asyncio.to_thread(self.process, work))
-            except _AWAY as error:
-                if self.app.should_stop:
-                    os._exit(0)  # nothing of the batch is acknowledged: it comes again
-                log.warning("%s waits: %s", self.stage, str(error).partition(",")[0])
-                await asyncio.sleep(0.5)
+                async with self.journal.hand(names, alone=alone):
+                    return await asyncio.to_thread(self.process, work) if self.blocking else self.process(work)
+            except Exception as error:
+                if not _is_away(error):
+                    raise
+                if self.app.should_stop or self.app.seconds_revoked() is not None:
+                    raise _Dropped from error
+                self._remind(error)
+            await asyncio.sleep(_RETRY)
 
     async def _finish(self, stream: Any, work: Work, results: list[Result], generation: int) -> None:
         """Write, send, wait, acknowledge; or drop everything when the partitions have another owner."""
-        self._check_frozen()
-        if not all(self._owned(record.event, generation) for record in work.records):
-            log.warning("%s: partitions were revoked, %d records dropped", self.stage, len(work.records))
-            return
+        self._check_owned(work, generation)
         sends = [
             send for record, result in zip(work.records, results, strict=True) for send in self._sends(record, result)
         ]
         changelogs: list[tuple[StateTable, int]] = []
+        updates: list[Send] = []
         for (name, partition), writes in work.writes.items():
             if writes:
                 table = self.tables[name]
                 changelogs.append((table, partition))
-                records = table.apply(partition, writes)
-                sends += [Send(table.changelog_topic_name, key, value, partition) for key, value in records]
+                written = table.apply(partition, writes)
+                updates += [Send(table.changelog_topic_name, key, value, partition) for key, value in written]
         try:
-            offsets = await self.output.send(sends)
+            # Tables first: what has been sent may be in the archive at once, and a successor that does not find it in
+            # its table would read it from there, as an alert's past.
+            offsets = await self.output.send(updates)
+            await self.output.send(sends)
         except Exception:
             fail_stop("%s could not send to Kafka", self.stage)
+        self._check_owned(work, generation)  # another owner's changelog records may be before ours
         for table, partition in changelogs:
-            table.checkpoint(partition, offsets[table.changelog_topic_name, partition])
+            if (offset := offsets[table.changelog_topic_name, partition]) >= 0:  # else a retry of what Kafka has
+                table.checkpoint(partition, offset)
         for record in work.records:
             await stream.ack(record.event)
         self.handled += len(work.records)
@@ -265,56 +225,42 @@ class Delivery:
         log.warning("%s: dead letter %s: %s", self.stage, record.name, result.dead)
         return [*result.sends, dead_letter(record, self.stage, self.dead_topic(record.topic), result)]
 
+    def _check_owned(self, work: Work, generation: int) -> None:
+        self.pulse.check()
+        if not all(self._owned(record.event, generation) for record in work.records):
+            raise _Dropped
+
     def _owned(self, event: Any, generation: int) -> bool:
         message = event.message
+        revoked = self.app.seconds_revoked()
         owned = (
-            self.app.consumer_generation_id == generation
-            and message.generation_id == generation
+            self.app.consumer_generation_id == generation == message.generation_id
+            and self._dropped != self.app.assignments
             and message.tp in self.app.consumer.assignment()
+            and (revoked is None or revoked < 0.8 * self.app.conf.broker_rebalance_timeout)  # Kafka waits for us
         )
-        if not owned:  # it comes again to its owner; forget it, or a later rebalance would wait for it
-            self.app.consumer._unacked_messages.discard(message)
+        if not owned:
+            self._forget(event)
         return bool(owned)
 
+    def _forget(self, event: Any) -> None:
+        """Have no rebalance wait for an event that comes again to its owner."""
+        self.app.consumer._unacked_messages.discard(event.message)
 
-def _sized(results: list[Result]) -> list[Result]:
-    """The results, if Kafka takes every record in them."""
-    for result in results:
-        for send in result.sends:
-            if len(send.value) > MAX_VALUE:
-                raise BadRecord(f"its record for {send.topic} has {len(send.value)} bytes; {MAX_VALUE} are the most")
-    return results
+    def _name(self, record: Record) -> str:
+        return f"{self.stage} {record.name}"
 
-
-def _record(event: Any) -> Record:
-    message = event.message
-    headers = message.headers
-    items = headers.items() if isinstance(headers, Mapping) else headers or ()
-    return Record(
-        message.topic,
-        message.partition,
-        message.offset,
-        message.timestamp,
-        message.key,
-        message.value,
-        {name: value for name, value in items},
-        event,
-    )
+    def _remind(self, error: Exception) -> None:
+        if time.monotonic() - self._reminded > _REMIND:
+            self._reminded = time.monotonic()
+            log.warning("%s waits: %s", self.stage, str(error).partition(",")[0])
 
 
-def dead_letter(record: Record, stage: str, topic: str, result: Result) -> Send:
-    """The record as it came, with the reason: what ``boom-streams dead`` shows and replays."""
-    value, reason = record.value, result.dead or ""
-    if len(value) > MAX_VALUE:
-        value, reason = b"", f"{reason} (its {len(value)} bytes are too many to be kept)"
-    headers = {
-        "dead.stage": stage.encode(),
-        "dead.reason": reason.encode()[:2000],
-        "dead.topic": record.topic.encode(),
-        "dead.partition": str(record.partition).encode(),
-        "dead.offset": str(record.offset).encode(),
-        "dead.timestamp": str(int(record.timestamp * 1000)).encode(),
-        **({"dead.traceback": result.trace.encode()[-8000:]} if result.trace else {}),
-        **{f"orig.{name}": value for name, value in record.headers.items()},
-    }
-    return Send(topic, record.key, value, record.partition, tuple(headers.items()))
+def _is_away(error: Exception) -> bool:
+    """Whether MongoDB (or Kafka, to a stage that asks it) is away, and no record is to blame."""
+    if isinstance(error, BulkWriteError):
+        codes = {problem["code"] for problem in error.details["writeErrors"]}
+        return not codes or bool(codes & _AWAY_CODES)
+    if isinstance(error, OperationFailure) and error.code in _AWAY_CODES:
+        return True
+    return isinstance(error, _AWAY)

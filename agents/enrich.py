@@ -66,7 +66,7 @@ def enriched_record(alert: Alert, received: float) -> bytes:
             "programid": alert.programid,
             "received": received,
             "history_start": alert.history_start,
-            "alert": alert.document,
+            "alert": {**alert.document, "_id": bson.Int64(alert.candid)},
             "properties": alert.properties,
             "cross_matches": {},
             "aliases": {},
@@ -113,7 +113,8 @@ def _rekeyed(config: Settings, survey: Survey, record: Record, alert: Alert | Ba
         return Result(dead=reason)
     batch = raw.raw_records(record.value, survey, config.partitions)
     broken = batch.bad[0][1] if batch.bad else None
-    if isinstance(alert, BadRecord) and len(batch.records) < 2 and broken is None:
+    alone = sum(not r.headers for r in batch.records) < 2  # but for its margin records
+    if isinstance(alert, BadRecord) and alone and broken is None:
         return Result(dead=str(alert))  # one record, where it belongs, that cannot be enriched
     timestamp = int(record.timestamp * 1000)
     sends = [

@@ -13,6 +13,9 @@ __all__ = ["Headers", "Output", "Send"]
 
 Headers = Sequence[tuple[str, bytes]]
 
+#: Bytes of a batch (61) and a record (up to 21) beside what is in it, and some more.
+_OVERHEAD = 128
+
 
 @dataclass(slots=True)
 class Send:
@@ -25,6 +28,12 @@ class Send:
     headers: Headers = ()
     timestamp: int = 0
     """Milliseconds since 1970 UTC; 0: now."""
+
+    @property
+    def size(self) -> int:
+        """Most bytes that it takes in Kafka, alone in its batch."""
+        headers = sum(len(name.encode()) + len(value or b"") + 10 for name, value in self.headers)
+        return _OVERHEAD + len(self.key or b"") + len(self.value or b"") + headers
 
 
 class Output:

@@ -11,13 +11,14 @@ from faust import streams
 from faust.tables.recovery import Recovery
 from faust.transport.drivers import aiokafka as driver
 
-from boom_streams.agents.delivery import fail_stop
+from boom_streams.agents.pulse import fail_stop
 from boom_streams.errors import ServiceError
 from boom_streams.tables.store import StateTable
 
 __all__ = ["watch_commits", "watch_copartitioning", "write_before_reading"]
 
-_STUCK_SECONDS = 60.0
+#: Seconds after which commits that do not get on are stuck.
+STUCK = 60.0
 
 
 def write_before_reading() -> None:
@@ -59,11 +60,11 @@ def watch_copartitioning(app: Any, tables: Iterable[tuple[StateTable, list[str]]
     app.on_partitions_assigned.connect(check, weak=False)
 
 
-def watch_commits(app: Any) -> None:
+def watch_commits(app: Any, seconds: float = STUCK) -> None:
     """End a worker whose commits are stuck behind a gap that will never be acknowledged."""
     stuck_since: dict[Any, tuple[int, float]] = {}
 
-    @app.timer(10.0)  # type: ignore[untyped-decorator]
+    @app.timer(seconds / 6)  # type: ignore[untyped-decorator]
     async def watch() -> None:
         for tp, acked in list(app.consumer._acked.items()):
             committed = app.consumer._committed_offset.get(tp)
@@ -73,5 +74,5 @@ def watch_commits(app: Any) -> None:
             position, since = stuck_since.setdefault(tp, (committed, time.monotonic()))
             if position != committed:
                 stuck_since[tp] = (committed, time.monotonic())
-            elif time.monotonic() - since > _STUCK_SECONDS:
+            elif time.monotonic() - since > seconds:
                 fail_stop("commits of %s are stuck at %d", tp, committed)

@@ -5,11 +5,12 @@
   x SettingsError: a setting is unknown or invalid; raised before anything starts
   x FilterError: a user's filter is refused, or failed on evaluation and is suspended
   x ServiceError: Kafka or MongoDB is absent or misconfigured; says what to do
+  x StoreError: RocksDB failed; the worker ends and is started again
 """
 
 from __future__ import annotations
 
-__all__ = ["BadRecord", "BoomError", "FilterError", "ServiceError", "SettingsError"]
+__all__ = ["BadRecord", "BoomError", "FilterError", "ServiceError", "SettingsError", "StoreError"]
 
 
 class BoomError(Exception):
@@ -30,3 +31,7 @@ class FilterError(BoomError):
 
 class ServiceError(BoomError):
     """Kafka or MongoDB cannot be used as it is."""
+
+
+class StoreError(BoomError):
+    """A table cannot be read or written; no record is to blame."""

@@ -39,6 +39,9 @@ __all__ = [
 #: Largest record of any topic, bytes; producers, topics and fetches agree on it.
 MAX_BYTES = 12 << 20
 
+#: Largest record of a dead-letter topic: any other record with the reason and the traceback.
+MAX_DEAD_BYTES = MAX_BYTES + (64 << 10)
+
 #: Seconds that one request to the broker may take.
 TIMEOUT = 15.0
 
@@ -222,6 +225,8 @@ def required_topics(settings: Settings) -> dict[str, dict[str, str]]:
         for survey in settings.surveys
         for stage in names.STAGES
     }
+    for survey in settings.surveys:
+        topics[names.topic(survey, "dead", prefix)]["max.message.bytes"] = str(MAX_DEAD_BYTES)
     return topics | {names.changelog_topic(table, prefix): dict(_COMPACT) for table in names.TABLES}
 
 

@@ -6,16 +6,20 @@ import asyncio
 import importlib
 import logging
 import os
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import faust
 
 from boom_streams import names
-from boom_streams.agents.delivery import Delivery
+from boom_streams.agents.delivery import Delivery, Process
 from boom_streams.agents.journal import Journal
 from boom_streams.agents.output import Output
+from boom_streams.agents.pulse import Pulse
 from boom_streams.agents.safety import watch_commits, watch_copartitioning, write_before_reading
+from boom_streams.kafka import MAX_BYTES
 from boom_streams.settings import Settings, settings
 from boom_streams.tables.store import StateTable
 from boom_streams.topologies.stage import Stage
@@ -35,7 +39,7 @@ _MAKERS = {
     "sink_filtered": ("sink", "make_filtered"),
 }
 
-_MAX_BYTES = 12 << 20
+Make = Callable[[Stage, Settings], Process]
 
 
 class BoomApp(faust.App):
@@ -43,29 +47,60 @@ class BoomApp(faust.App):
 
     boom: Settings
     deliveries: dict[str, Delivery]
+    journal: Journal
+    pulse: Pulse
+    assignments: int = 0
+    """How often partitions have been assigned."""
+    _revoked_at: float | None = None
+
+    def seconds_revoked(self) -> float | None:
+        """Seconds since the partitions were revoked; None when new ones have been assigned."""
+        return None if self._revoked_at is None else time.monotonic() - self._revoked_at
+
+    async def _on_partitions_revoked(self, revoked: Any) -> None:
+        self._revoked_at = time.monotonic()
+        await super()._on_partitions_revoked(revoked)
+
+    async def _on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
+        self.assignments += 1
+        self._revoked_at = None
+        await super()._on_partitions_assigned(assigned, generation_id)
 
     async def on_first_start(self) -> None:
-        """Create missing topics and indexes, unless ``BOOM_INIT=0``."""
-        if self.boom.init:
-            from boom_streams.init import initialise
+        """Create missing topics and indexes, unless ``BOOM_INIT=0``, and open what only a worker may touch."""
+        try:
+            if self.boom.init:
+                from boom_streams.init import initialise
 
-            try:
                 for change in await asyncio.to_thread(initialise, self.boom):
                     log.info("init: %s", change)
-            except Exception as error:
-                log.critical("%s", error)
-                logging.shutdown()
-                os._exit(1)
+            self.journal.open()
+        except Exception as error:
+            log.critical("%s", error)
+            logging.shutdown()
+            os._exit(1)
+        self.pulse.start()
         await super().on_first_start()
 
 
-def build_app(config: Settings | None = None) -> BoomApp:
+def make_process(stage: Stage, config: Settings) -> Process:
+    """Make what a stage does; loads only the modules that it needs."""
+    module, function = _MAKERS[stage.name]
+    make: Callable[[Settings], Process] = getattr(importlib.import_module(f"boom_streams.agents.{module}"), function)
+    return make(config)
+
+
+def build_app(config: Settings | None = None, topology: Sequence[Stage] = STAGES, make: Make = make_process) -> BoomApp:
     """Build the Faust app of a worker.
 
     Parameters
     ----------
     config
         Settings; by default the process's own (environment, ``boom.toml``).
+    topology
+        All stages, of which the worker runs those of its role.
+    make
+        Makes what a stage does.
 
     Returns
     -------
@@ -74,15 +109,31 @@ def build_app(config: Settings | None = None) -> BoomApp:
     """
     config = config or settings()
     write_before_reading()
-    stages = [stage for stage in STAGES if config.role in ("all", stage.role)]
+    stages = [stage for stage in topology if config.role in ("all", stage.role)]
     app = _new_app(config, stages)
     app.boom = config
     tables = {name: _table(app, config, name) for stage in stages for name in stage.tables}
-    journal_folder = Path(os.environ.get("APP_DATADIR", config.data_dir / "worker"))
+    folder = Path(os.environ.get("APP_DATADIR", config.data_dir / "worker"))
+    app.journal = Journal(folder / "journal.json")
+    app.pulse = Pulse(config.session_timeout if tables else None, lambda: bool(app.should_stop))
     app.deliveries = {
-        stage.name: _add_agent(app, config, stage, tables, Journal(journal_folder / f"{stage.name}.json"))
+        stage.name: Delivery(
+            app,
+            stage.name,
+            make(stage, config),
+            output=Output(config),
+            dead_topic=_dead_topic,
+            journal=app.journal,
+            pulse=app.pulse,
+            tables=[tables[name] for name in stage.tables],
+            blocking=stage.role != "enrich",
+            batch_size=config.batch_size,
+            batch_ms=config.batch_ms,
+        )
         for stage in stages
     }
+    for stage in stages:
+        _add_agent(app, stage.name, _sources(config, stage))
     watch_copartitioning(app, [(tables[name], _sources(config, stage)) for stage in stages for name in stage.tables])
     watch_commits(app)
     return app
@@ -112,14 +163,14 @@ def _new_app(config: Settings, stages: list[Stage]) -> BoomApp:
         broker_request_timeout=max(60.0, 2 * timeout),
         broker_max_poll_interval=3600.0,
         broker_max_poll_records=500,
-        consumer_max_fetch_size=_MAX_BYTES,
+        consumer_max_fetch_size=MAX_BYTES,
         consumer_auto_offset_reset="earliest",
         stream_buffer_maxsize=max(64, config.batch_size),
         stream_wait_empty=any(stage.tables for stage in stages),
         producer_acks=-1,
         producer_linger=0.0,
         producer_max_batch_size=4 << 20,
-        producer_max_request_size=_MAX_BYTES,
+        producer_max_request_size=MAX_BYTES,
         producer_request_timeout=60.0,
         producer_threaded=False,
         web_enabled=False,
@@ -161,32 +212,14 @@ def _sources(config: Settings, stage: Stage) -> list[str]:
     return [names.topic(survey, stage.source, config.topic_prefix) for survey in config.surveys]
 
 
-def _add_agent(
-    app: BoomApp, config: Settings, stage: Stage, tables: dict[str, StateTable], journal: Journal
-) -> Delivery:
-    def dead_topic(source: str) -> str:
-        return source.rpartition(".")[0] + ".dead"
+def _dead_topic(source: str) -> str:
+    return source.rpartition(".")[0] + ".dead"
 
-    module, function = _MAKERS[stage.name]
-    make = getattr(importlib.import_module(f"boom_streams.agents.{module}"), function)
-    delivery = Delivery(
-        app,
-        stage.name,
-        make(config),
-        output=Output(config),
-        dead_topic=dead_topic,
-        journal=journal,
-        tables=[tables[name] for name in stage.tables],
-        blocking=stage.role != "enrich",
-        batch_size=config.batch_size,
-        batch_ms=config.batch_ms,
-    )
-    channel = app.topic(
-        *_sources(config, stage), key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
-    )
 
-    @app.agent(channel, name=stage.name)
+def _add_agent(app: BoomApp, name: str, sources: list[str]) -> None:
+    delivery = app.deliveries[name]
+    channel = app.topic(*sources, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+    @app.agent(channel, name=name)
     async def agent(stream: Any) -> None:
         await delivery.run(stream)
-
-    return delivery

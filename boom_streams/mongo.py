@@ -24,6 +24,8 @@ def _client(uri: str) -> MongoClient[dict[str, Any]]:
         connectTimeoutMS=_SELECTION_MS,
         socketTimeoutMS=60_000,
         appname="boom_streams",
+        w="majority",
+        journal=True,  # without it a mongod that is killed loses the last tenth of a second of what it has confirmed
     )
     atexit.register(made.close)
     return made

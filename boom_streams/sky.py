@@ -179,4 +179,5 @@ def mean_position(ra: Sequence[float], dec: Sequence[float]) -> tuple[float, flo
         across = math.cos(lat)
         vectors.append((across * math.cos(lon), across * math.sin(lon), math.sin(lat)))
     x, y, z = map(math.fsum, zip(*vectors, strict=True))
-    return math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
+    lon = math.degrees(math.atan2(y, x)) % 360.0 % 360.0  # a little less than 0 becomes 360 first, then 0
+    return lon, math.degrees(math.atan2(z, math.hypot(x, y)))

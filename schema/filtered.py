@@ -39,8 +39,9 @@ class Passed(NamedTuple):
 
 @cache
 def filtered_schema() -> Any:
-    """Parsed Avro schema of filtered records."""
-    return fastavro.parse_schema(_source())
+    """Parsed Avro schema of filtered records, the same text in every process."""
+    parsed = fastavro.parse_schema(_source())
+    return json.loads(json.dumps(parsed, sort_keys=True))  # fastavro's own order is that of a set of strings
 
 
 def _source() -> Any:

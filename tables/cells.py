@@ -1,6 +1,7 @@
 """Table ``cells``: which objects of which survey are where, by fine HEALPix cell.
 
-Key: the nested cell at nside 4096 (about 52 arcsec), 8 bytes big-endian. Value: a format byte and BSON with the
+Key: the nested cell at nside 4096 (about 52 arcsec), 8 bytes big-endian, and the survey's name: what stands under a key
+comes from one source topic, whose offsets tell which value is newer. Value: a format byte and BSON with the survey's
 objects in the cell, each with the detections its position is the mean of (ICRS, degrees).
 """
 
@@ -17,7 +18,7 @@ import numpy as np
 from boom_streams import sky
 from boom_streams.tables.store import View
 
-__all__ = ["NSIDE", "Sighting", "objects_in", "record"]
+__all__ = ["NSIDE", "Sighting", "key", "objects_in", "position", "record"]
 
 NSIDE = 4096
 
@@ -44,20 +45,34 @@ class Sighting:
     dec: float
 
 
+Detection = tuple[float, int, float, float]
+
+
 @dataclass(slots=True)
 class _Object:
     view: View
-    cell: int | None
-    detections: np.ndarray[Any, Any]
-    known: set[int] = field(default_factory=set)
+    survey: str
+    object_id: str
+    detections: dict[int, Detection] = field(default_factory=dict)
+    """By candid."""
+    seen: set[int] = field(default_factory=set)
+    """Cells that were looked into."""
+    held: set[int] = field(default_factory=set)
+    """Those that hold the object."""
+    repeated: bool = False
+    """A detection came that is known."""
 
 
-def objects_in(value: bytes | None) -> dict[tuple[str, str], np.ndarray[Any, Any]]:
-    """Detections of the objects in a cell, by (survey, objectId)."""
+def objects_in(value: bytes | None) -> dict[str, np.ndarray[Any, Any]]:
+    """Detections of a survey's objects in a cell, by objectId."""
     if not value:
         return {}
-    objects = bson.decode(value[1:])["objects"]
-    return {(o["survey"], o["objectId"]): np.frombuffer(o["detections"], _DETECTIONS) for o in objects}
+    return {o["objectId"]: np.frombuffer(o["detections"], _DETECTIONS) for o in bson.decode(value[1:])["objects"]}
+
+
+def key(cell: int, survey: str) -> bytes:
+    """Key of a survey's objects in a cell."""
+    return _KEY.pack(cell) + survey.encode()
 
 
 def position(detections: np.ndarray[Any, Any]) -> tuple[float, float]:
@@ -68,7 +83,8 @@ def position(detections: np.ndarray[Any, Any]) -> tuple[float, float]:
 def record(sightings: Sequence[Sighting]) -> None:
     """Add detections to the objects they belong to; an object whose position moves changes its cell.
 
-    A detection that is known leaves the value as it is and writes it again.
+    A detection that is known leaves the values as they are and writes them again, those of the cells around it too:
+    the object may have left one of them with this detection.
     """
     if not sightings:
         return
@@ -80,49 +96,49 @@ def record(sightings: Sequence[Sighting]) -> None:
     for sighting, cell, around in zip(sightings, own.tolist(), neighbours, strict=True):
         # One partition's view is one table: an object near an edge is known to both partitions.
         name = (sighting.view.partition, sighting.survey, sighting.object_id)
-        found = objects.get(name)
-        if found is None:
-            found = objects[name] = _find(sighting, [cell, *around])
+        found = objects.setdefault(name, _Object(sighting.view, sighting.survey, sighting.object_id))
         found.view = sighting.view
-        _add(found, sighting)
-    _write(objects)
+        for near in (cell, *around):
+            _look(found, near)
+        found.repeated = found.repeated or sighting.candid in found.detections
+        new = (sighting.jd, sighting.candid, sighting.ra, sighting.dec)
+        found.detections.setdefault(sighting.candid, new)
+    _write(list(objects.values()))
 
 
-def _find(sighting: Sighting, cells: Sequence[int]) -> _Object:
-    for cell in cells:
-        detections = objects_in(sighting.view.get(_KEY.pack(cell))).get((sighting.survey, sighting.object_id))
-        if detections is not None:
-            return _Object(sighting.view, cell, detections, set(detections["candid"].tolist()))
-    return _Object(sighting.view, None, np.empty(0, _DETECTIONS))
-
-
-def _add(found: _Object, sighting: Sighting) -> None:
-    if sighting.candid in found.known:
+def _look(found: _Object, cell: int) -> None:
+    """Take what a cell has of an object; after a crash two cells may have it."""
+    if cell in found.seen:
         return
-    found.known.add(sighting.candid)
-    new = np.array([(sighting.jd, sighting.candid, sighting.ra, sighting.dec)], _DETECTIONS)
-    merged = np.concatenate([found.detections, new])
-    found.detections = merged[np.lexsort((merged["candid"], merged["jd"]))][-_KEPT:]
+    found.seen.add(cell)
+    detections = objects_in(found.view.get(key(cell, found.survey))).get(found.object_id)
+    if detections is not None:
+        found.held.add(cell)
+        for detection in detections.tolist():
+            found.detections.setdefault(detection[1], detection)
 
 
-def _write(objects: dict[tuple[int, str, str], _Object]) -> None:
-    positions = np.array([position(found.detections) for found in objects.values()])
+def _write(objects: Sequence[_Object]) -> None:
+    newest = [np.array(sorted(found.detections.values())[-_KEPT:], _DETECTIONS) for found in objects]
+    positions = np.array([position(detections) for detections in newest])
     cells = sky.cells(positions[:, 0], positions[:, 1], NSIDE).tolist()
-    for ((_, survey, object_id), found), cell in zip(objects.items(), cells, strict=True):
-        if found.cell is not None and found.cell != cell:
-            _put(found.view, found.cell, (survey, object_id), None)
-        _put(found.view, cell, (survey, object_id), found.detections)
+    for found, detections, cell in zip(objects, newest, cells, strict=True):
+        _put(found, cell, detections)
+        for other in sorted(found.held - {cell}):  # last: an object may be twice in the changelog, but never not at all
+            _put(found, other, None)
+        for other in sorted(found.seen - found.held - {cell}) if found.repeated else ():
+            value = found.view.get(key(other, found.survey))
+            if value is not None:
+                found.view.put(key(other, found.survey), value)
 
 
-def _put(view: View, cell: int, name: tuple[str, str], detections: np.ndarray[Any, Any] | None) -> None:
-    key = _KEY.pack(cell)
-    objects = objects_in(view.get(key))
+def _put(found: _Object, cell: int, detections: np.ndarray[Any, Any] | None) -> None:
+    """Set an object's detections in a cell, or take it out."""
+    name = key(cell, found.survey)
+    objects = objects_in(found.view.get(name))
     if detections is None:
-        objects.pop(name, None)
+        objects.pop(found.object_id, None)
     else:
-        objects[name] = detections
-    listed = [
-        {"survey": survey, "objectId": object_id, "detections": found.tobytes()}
-        for (survey, object_id), found in sorted(objects.items(), key=lambda item: item[0])
-    ]
-    view.put(key, _FORMAT + bson.encode({"objects": listed}))
+        objects[found.object_id] = detections
+    listed = [{"objectId": object_id, "detections": objects[object_id].tobytes()} for object_id in sorted(objects)]
+    found.view.put(name, _FORMAT + bson.encode({"objects": listed}))

@@ -20,6 +20,8 @@ import rocksdict
 from faust.stores import rocksdb
 from faust.types import TP
 
+from boom_streams.errors import StoreError
+
 __all__ = ["StateTable", "View", "stored_items", "stored_partition"]
 
 _OFFSET = struct.Struct(">q")
@@ -66,10 +68,16 @@ class StateTable(faust.Table[bytes, bytes]):
 
     def reader(self, partition: int) -> Callable[[bytes], bytes | None]:
         """Function that reads the value of a key from one partition."""
-        read = self._store_of_bytes().database(partition).get
+        try:
+            read = self._store_of_bytes().database(partition).get
+        except Exception as error:
+            raise StoreError(f"table {self.name} cannot be opened: {error}") from error
 
         def get(key: bytes) -> bytes | None:
-            value = read(key)
+            try:
+                value = read(key)
+            except Exception as error:
+                raise StoreError(f"table {self.name} cannot be read: {error}") from error
             return None if value is None else value[_OFFSET.size :]
 
         return get

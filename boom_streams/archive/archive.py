@@ -66,7 +66,7 @@ class Archive:
                 )
                 for record in records
             ]
-            _ignore_duplicates(self._collection(survey, "alerts"), updates)
+            _first_wins(self._collection(survey, "alerts"), updates)
             write_light_curves(self._collection(survey, "alerts_aux"), self._surveys[survey], records)
         return problems
 
@@ -137,7 +137,7 @@ class Archive:
             fields = {"cross_matches": matches, "aliases": aliases, "matched": {"jd": jd, "candid": candid}}
             updates.append(UpdateOne({"_id": record["objectId"], **newer}, {"$set": fields}, upsert=True))
         if updates:
-            _ignore_duplicates(self._collection(survey, "alerts_aux"), updates)
+            _first_wins(self._collection(survey, "alerts_aux"), updates)
 
 
 def _alert(record: RawBSONDocument) -> Document:
@@ -191,10 +191,20 @@ def _insert_new(target: Collection[Document], documents: Sequence[Document]) -> 
     return []
 
 
-def _ignore_duplicates(target: Collection[Document], updates: Sequence[UpdateOne]) -> None:
-    """Run upserts whose filter asks for a field to be absent: a duplicate key says that it is there."""
-    try:
-        target.bulk_write(list(updates), ordered=False)
-    except BulkWriteError as error:
-        if not all(is_duplicate(problem) for problem in error.details["writeErrors"]):
-            raise
+def _first_wins(target: Collection[Document], updates: Sequence[UpdateOne]) -> None:
+    """Run upserts whose filter asks for a field to be absent: a duplicate key says that it is there.
+
+    Or that another sink made the document a moment ago, without the field: so duplicates are tried once more.
+    """
+    remaining = list(updates)
+    for _ in range(2):
+        if not remaining:
+            return
+        try:
+            target.bulk_write(remaining, ordered=False)
+            return
+        except BulkWriteError as error:
+            problems = error.details["writeErrors"]
+            if not all(is_duplicate(problem) for problem in problems):
+                raise
+            remaining = [remaining[problem["index"]] for problem in problems]

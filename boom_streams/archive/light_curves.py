@@ -23,9 +23,12 @@ from boom_streams import sky
 from boom_streams.points import Points
 from boom_streams.surveys import Survey
 
-__all__ = ["coordinates", "documents", "from_archive", "is_duplicate", "write_light_curves"]
+__all__ = ["BOOKS", "coordinates", "documents", "from_archive", "is_duplicate", "write_light_curves"]
 
 Document = dict[str, Any]
+
+#: Fields of a stored point that are the archive's own: the revision that brought it, and whether it was an alert.
+BOOKS = ("revision", "own")
 
 _DUPLICATE = 11000
 #: Attempts of a merge; another writer may insert the same object at the same moment.

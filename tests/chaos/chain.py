@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,7 @@ from boom_streams.filters import FilterStore
 from boom_streams.init import initialise
 from boom_streams.settings import Settings
 from boom_streams.supervise import Exit, Supervisor
+from boom_streams.topologies.stage import Stage
 from boom_streams.writer import Writer
 from tests.chaos.log import Entry
 
@@ -25,8 +27,8 @@ __all__ = ["Chain", "Failed", "Feeder", "add_filters"]
 
 _POLL = 0.02
 
-#: Seconds in which a chain without faults must get through what it has.
-PATIENCE = 240.0
+#: Seconds without any progress after which a run has failed.
+PATIENCE = 120.0
 
 
 class Failed(Exception):
@@ -40,7 +42,7 @@ class Feeder(threading.Thread):
         super().__init__(daemon=True)
         self._writer = Writer(config, linger_ms=5)
         self._topic = names.topic("ztf", "raw", config.topic_prefix)
-        self._entries = entries
+        self.entries = entries
         self._rate = rate
         self._allowed = 0
         self._changed = threading.Condition()
@@ -48,16 +50,16 @@ class Feeder(threading.Thread):
         self.written = 0
         self.failure: BaseException | None = None
 
-    def allow(self, share: float) -> None:
-        """Feed this share of the log."""
+    def more(self, count: int) -> None:
+        """Feed so many records more."""
         with self._changed:
-            self._allowed = round(share * len(self._entries))
+            self._allowed += count
             self._changed.notify()
 
     def finish(self) -> None:
         """Feed the rest as fast as possible."""
         self._rate = None
-        self.allow(1.0)
+        self.more(len(self.entries))
 
     def end(self) -> None:
         """Feed no more."""
@@ -68,12 +70,12 @@ class Feeder(threading.Thread):
     def run(self) -> None:
         """Feed until the end of the log."""
         try:
-            while self.written < len(self._entries):
+            while self.written < len(self.entries):
                 with self._changed:
                     self._changed.wait_for(lambda: self._ended or self.written < self._allowed)
                     if self._ended:
                         return
-                self._write(self._entries[self.written])
+                self._write(self.entries[self.written])
                 self.written += 1
                 if self._rate:
                     time.sleep(1 / self._rate)
@@ -108,7 +110,7 @@ class Chain:
         options: dict[str, Any] = {} if command is None else {"command": command}
         self.supervisor = Supervisor(config, workers, **options)
         self.workers = workers
-        self._on_exit = on_exit
+        self.on_exit = on_exit
 
     def __enter__(self) -> Self:
         self.supervisor.start()
@@ -124,7 +126,7 @@ class Chain:
         deadline = time.monotonic() + seconds
         while True:
             for exited in self.supervisor.poll():
-                self._on_exit(exited)
+                self.on_exit(exited)
             try:
                 if result := until():
                     return result
@@ -139,18 +141,32 @@ class Chain:
         end = time.monotonic() + seconds
         self.tend(lambda: time.monotonic() >= end, seconds + 60, "resting")
 
-    def drain(self, feeder: Feeder, seconds: float = PATIENCE) -> None:
+    def drain(self, feeder: Feeder) -> None:
         """Wait until the whole log is written and every stage and sink has handled everything."""
-        self.tend(lambda: feeder.done, seconds, "writing the raw log")
-        self.tend(lambda: status.total_lag(self.config) == 0, seconds, "handling all that is in the topics", 0.25)
+        self._until_none(lambda: 0 if feeder.done else len(feeder.entries) - feeder.written + 1)
+        self._until_none(lambda: status.total_lag(self.config))
 
-    def journal(self, worker: str, stage: str) -> list[str]:
-        """Records that a stage of a worker has in hand (or had, when it died)."""
-        path = self.supervisor.data_folder(*place(worker)) / f"{stage}.json"
-        try:
-            return list(json.loads(path.read_bytes().rstrip(b"\0 \n"))["in_hand"])
-        except (OSError, ValueError):
-            return []
+    def _until_none(self, left: Callable[[], int]) -> None:
+        """Wait until nothing is left; `Failed` if nothing moves for `PATIENCE` seconds."""
+        last = -1
+
+        def moved() -> bool:
+            nonlocal last
+            before, last = last, left()
+            return last != before
+
+        while last:
+            self.tend(moved, PATIENCE, "getting through what is in the topics", 0.25)
+
+    def journal(self, worker: str, stage: Stage) -> list[str]:
+        """Records that a stage of a worker has in hand (or had, when it died): topic, partition and offset."""
+        topic = names.topic("ztf", stage.source, self.config.topic_prefix)
+        held: list[str] = []
+        for path in self.supervisor.data_folder(*place(worker)).glob("*.json"):
+            with suppress(OSError, ValueError, KeyError):  # it is being written
+                line, _, _ = path.read_bytes().partition(b"\n")
+                held += [name for name in json.loads(line)["in_hand"] if name.startswith(f"{topic}/")]
+        return held
 
     def pid(self, worker: str) -> int | None:
         """Process id of a worker, if it runs."""
@@ -164,6 +180,10 @@ class Chain:
         path = self.supervisor.log_file(*place(worker))
         return path.read_text(errors="replace") if path.exists() else ""
 
+    def has_said(self, worker: str, text: str) -> bool:
+        """Whether a text is in the output of a worker."""
+        return text in self.said(worker)
+
 
 def place(worker: str) -> tuple[str, int]:
     """Role and index of a worker."""
@@ -176,7 +196,7 @@ _FILTERS: Mapping[str, tuple[list[int], list[dict[str, Any]]]] = {
         [1, 2, 3],
         [
             {"$match": {"candidate.magpsf": {"$lt": 18.6}}},
-            {"$project": {"objectId": 1, "annotations.m": "$candidate.magpsf"}},
+            {"$project": {"objectId": 1, "annotations.magnitude": "$candidate.magpsf"}},
         ],
     ),
     "public": (
@@ -189,18 +209,8 @@ _FILTERS: Mapping[str, tuple[list[int], list[dict[str, Any]]]] = {
     "known": (
         [1, 2, 3],
         [
-            {"$match": {"candidate.magpsf": {"$lt": 30}}},
-            {
-                "$lookup": {"from": "ZTF_alerts_aux", "localField": "objectId", "foreignField": "_id", "as": "aux"},
-            },
-            {
-                "$project": {
-                    "objectId": 1,
-                    "detections": {"$size": {"$ifNull": [{"$arrayElemAt": ["$aux.prv_candidates", 0]}, []]}},
-                }
-            },
-            {"$match": {"detections": {"$gte": 4}}},
-            {"$project": {"objectId": 1, "annotations.detections": "$detections"}},
+            {"$match": {"$expr": {"$gte": [{"$size": {"$ifNull": ["$prv_candidates", []]}}, 5]}}},
+            {"$project": {"objectId": 1, "annotations.detections": {"$size": "$prv_candidates"}}},
         ],
     ),
 }

@@ -1,7 +1,7 @@
 """The recorded raw log: the same records, with the same keys, partitions and timestamps, for every run of a test.
 
-What is promised about the order of an object's alerts is the order of one partition of ``ztf.raw``: alerts of one object
-that lie in two partitions (it sits on a cell's edge), or that are re-keyed, are enriched in any order, and then
+What is promised about the order of an object's alerts is the order of one partition of ``ztf.raw``: alerts of one
+object that lie in two partitions (it sits on a cell's edge), or that are re-keyed, are enriched in any order, and then
 ``revision`` and what an alert's statistics were at its first processing may differ between two runs without anything
 being lost. So that everything can be compared byte for byte, the log has no such pairs: every object lies in one
 partition, and what is to be re-keyed is the only alert of its object. That the order does not matter for tables and

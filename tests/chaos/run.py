@@ -15,6 +15,7 @@ fails (`tests.chaos.faults` says how that is known).
 from __future__ import annotations
 
 import argparse
+import functools
 import random
 import shutil
 import sys
@@ -30,18 +31,20 @@ sys.path[0] = str(ROOT)
 from boom_streams import names, services  # noqa: E402
 from boom_streams.cli.signals import interrupt_on_sigterm  # noqa: E402
 from boom_streams.settings import Settings, load_settings  # noqa: E402
-from boom_streams.supervise import Supervisor  # noqa: E402
+from boom_streams.supervise import Exit, Supervisor  # noqa: E402
 from boom_streams.topologies.survey import STAGES  # noqa: E402
 from tests.chaos import chain, compare  # noqa: E402
+from tests.chaos.broken import MODES  # noqa: E402
 from tests.chaos.chain import Chain, Failed, Feeder  # noqa: E402
-from tests.chaos.faults import ROLE, Faults, plan  # noqa: E402
-from tests.chaos.log import RawLog, record  # noqa: E402
+from tests.chaos.faults import Fault, Faults, plan  # noqa: E402
+from tests.chaos.log import record  # noqa: E402
+from tests.chaos.past import add_past  # noqa: E402
 
 SHARED = ROOT.parent / "shared"
 USER_FILTER = SHARED / "data" / "filters" / "cats150" / "boom_throughput.pipeline.json"
 PARTITIONS = 4
 SESSION = 6.0
-ALERTS, SHORT_ALERTS = 5200, 1200
+ALERTS, SHORT, SELF_TEST_ALERTS = 5200, 1200, 500
 
 #: Alerts a second while there are faults.
 RATE = 60.0
@@ -54,7 +57,10 @@ def main() -> int:
     print(f"seed {seed}", flush=True)
     try:
         with interrupt_on_sigterm(), _workplace(options.keep) as place:
-            rows = _Test(place, seed, options.short).run()
+            test = _Test(place, seed, SELF_TEST_ALERTS if options.self_test else SHORT if options.short else ALERTS)
+            if options.self_test:
+                return _self_test(test)
+            rows = test.run(plan(test.chance, options.short))
     except Failed as error:
         print(f"\nFAILED (seed {seed}): {error}")
         return 1
@@ -69,7 +75,8 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="tests/chaos/run.py"
     )
     parser.add_argument("--seed", type=int, help="choices of an earlier run; default: random, and printed")
-    parser.add_argument("--short", action="store_true", help=f"{SHORT_ALERTS} alerts and fewer faults")
+    parser.add_argument("--short", action="store_true", help=f"{SHORT} alerts and fewer faults")
+    parser.add_argument("--self-test", action="store_true", help="let it find out what is broken on purpose")
     parser.add_argument("--keep", action="store_true", help="leave logs and RocksDB folders for looking at")
     return parser
 
@@ -99,27 +106,37 @@ def say(text: str) -> None:
 
 
 class _Test:
-    def __init__(self, place: Path, seed: int, short: bool) -> None:
+    """One raw log, a run of it without faults, and any number with faults."""
+
+    def __init__(self, place: Path, seed: int, alerts: int) -> None:
         self.place = place
         self.chance = random.Random(seed)
-        self.short = short
-        self.rows: list[compare.Row] = []
+        self.log = record(ROOT / ".boom" / "nights", SHARED, alerts, PARTITIONS, self.chance, say)
+        say(str(self.log))
+        self.quiet = self._settings("quiet")
+        self.filters = chain.prepare(self.quiet, None, USER_FILTER)
+        say(f"{add_past(self.quiet, self.log)} objects have a past that only the archive knows")
+        self._run_quiet()
 
-    def run(self) -> list[compare.Row]:
-        alerts = SHORT_ALERTS if self.short else ALERTS
-        log = record(ROOT / ".boom" / "nights", SHARED, alerts, PARTITIONS, self.chance, say)
-        say(str(log))
-        quiet, chaos = self._settings("quiet"), self._settings("chaos")
-        filters = chain.prepare(quiet, None, USER_FILTER)
-        chain.prepare(chaos, filters, USER_FILTER)
-        self._quiet(quiet, log)
-        faults = self._faults(chaos, log)
-        self._compare(quiet, chaos, log, faults)
-        return self.rows
+    def run(self, faults: Sequence[Fault], mode: str = "", workers: int = 2) -> list[compare.Row]:
+        """Run the log with faults, and compare; in a mode of `tests.chaos.broken` with broken workers."""
+        chaos = self._settings(mode or "chaos")
+        chain.prepare(chaos, self.filters, USER_FILTER)
+        add_past(chaos, self.log)
+        done = self._run_faults(chaos, faults, mode, workers)
+        say("comparing topics …")
+        expected, found = compare.outcome(self.quiet), compare.outcome(chaos)
+        rows = list(compare.compare(self.log, expected, found))
+        say("comparing collections …")
+        rows += compare.compare_collections(self.quiet, chaos)
+        say("rebuilding the tables from their changelogs on an empty disk …")
+        rows += self._compare_tables(chaos)
+        if not mode:
+            rows += _evidence(done, expected.redelivered(self.log), found.redelivered(self.log))
+        return rows
 
     def _settings(self, name: str) -> Settings:
-        running = services.status(self.place)
-        endpoint = {each.name: each.endpoint for each in running}
+        endpoint = {each.name: each.endpoint for each in services.status(self.place)}
         return load_settings(
             kafka=endpoint["kafka"],
             mongo_uri=endpoint["mongod"],
@@ -128,38 +145,42 @@ class _Test:
             data_dir=self.place / name,
             partitions=PARTITIONS,
             session_timeout=SESSION,
-            archive_patience=120.0,  # a shorter one would let classify go on without old history, as it should
+            archive_patience=300.0,  # a shorter one would let classify go on without old history, as it should
+            filter_timeout_ms=60_000,  # a shorter one would suspend a filter on a machine with too much to do
         )
 
-    def _quiet(self, config: Settings, log: RawLog) -> None:
+    def _run_quiet(self) -> None:
         say("a run without faults …")
-        workers = dict.fromkeys(names.ROLES, 1)
 
-        def complain(exited: object) -> None:
+        def complain(exited: Exit) -> None:
             raise Failed(f"a worker exited in the run without faults: {exited}")
 
-        feeder = Feeder(config, log.entries, None)
-        with Chain(config, workers, on_exit=complain) as running:
+        feeder = Feeder(self.quiet, self.log.entries, None)
+        with Chain(self.quiet, dict.fromkeys(names.ROLES, 1), on_exit=complain) as running:
             feeder.start()
             feeder.finish()
             running.drain(feeder)
         say("  done")
 
-    def _faults(self, config: Settings, log: RawLog) -> Faults:
-        say("a run with faults, two workers for each role …")
-        running = Chain(config, dict.fromkeys(names.ROLES, 2))
-        faults = Faults(running, self.place, self.chance, say)
-        running._on_exit = faults.on_exit
-        planned = plan(self.chance, self.short)
-        feeder = Feeder(config, log.entries, RATE)
+    def _run_faults(self, config: Settings, planned: Sequence[Fault], mode: str, workers: int) -> Faults:
+        say(f"a run with {len(planned)} faults, {workers} workers for each role …")
+        command = (sys.executable, "-m", "tests.chaos.broken", mode, "worker", "-l", "warn", "--without-web")
+        running = Chain(config, dict.fromkeys(names.ROLES, workers), command=command if mode else None)
+        feeder = Feeder(config, self.log.entries, RATE)
+        some = len(self.log.entries) // (2 * len(planned) + 4)
+        faults = Faults(running, self.place, self.chance, say, lambda: feeder.more(some))
+        running.on_exit = faults.on_exit
         try:
             with running:
                 feeder.start()
-                for number, fault in enumerate(planned, 1):
-                    feeder.allow(number / (len(planned) + 1))
+                for fault in planned:
+                    feeder.more(some)
                     running.rest(self.chance.uniform(0.5, 3.0))
                     faults.do(fault)
-                say("no more faults")
+                for stage in () if mode else STAGES:
+                    if not faults.redelivered[stage.name]:
+                        faults.do(Fault("kill", stage))
+                say(f"no more faults; {feeder.written} of {len(feeder.entries)} records were fed so far")
                 feeder.finish()
                 running.drain(feeder)
         finally:
@@ -167,54 +188,69 @@ class _Test:
         say("  done")
         return faults
 
-    def _compare(self, quiet: Settings, chaos: Settings, log: RawLog, faults: Faults) -> None:
-        say("comparing topics …")
-        expected, found = compare.outcome(quiet), compare.outcome(chaos)
-        self.rows += compare.compare(log, expected, found)
-        say("comparing collections …")
-        self.rows += compare.compare_collections(quiet, chaos)
-        say("rebuilding the tables from their changelogs on an empty disk …")
-        for table in names.TABLES:
-            self.rows.append(
-                compare.compare_tables(f"{table} on disk", self._on_disk(quiet, table), self._on_disk(chaos, table))
-            )
-        with self._recovering(quiet), self._recovering(chaos):
+    def _compare_tables(self, chaos: Settings) -> Iterator[compare.Row]:
+        with self._recovering(self.quiet), self._recovering(chaos):
             pass
         for table in names.TABLES:
-            one, other = (self._on_disk(self._empty(config), table) for config in (quiet, chaos))
-            self.rows.append(compare.compare_tables(f"{table} rebuilt", one, other))
-            self.rows.append(compare.compare_tables(f"{table} on disk and rebuilt", self._on_disk(chaos, table), other))
-        self.rows += _evidence(faults, expected.redelivered(log), found.redelivered(log))
+            quiet, live = self._on_disk(self.quiet, table), self._on_disk(chaos, table)
+            yield compare.compare_tables(f"{table} on disk", quiet, live)
+            rebuilt = self._on_disk(_empty(chaos), table)
+            yield compare.compare_tables(f"{table} rebuilt", self._on_disk(_empty(self.quiet), table), rebuilt)
+            yield compare.compare_tables(f"{table} on disk and rebuilt", live, rebuilt)
 
     def _on_disk(self, config: Settings, table: str) -> compare.Table:
         return compare.read_tables(config, [config.data_dir / "workers"], table)
 
-    def _empty(self, config: Settings) -> Settings:
-        return config.model_copy(update={"data_dir": self.place / f"{config.mongo_db}-rebuilt"})
-
     @contextmanager
     def _recovering(self, config: Settings) -> Iterator[None]:
         """Workers that have nothing to do but to recover their tables; at the end they have."""
-        roles = sorted({ROLE[stage.name] for stage in STAGES if stage.tables})
+        roles = sorted({stage.role for stage in STAGES if stage.tables})
         command = ["info" if part == "warn" else part for part in Supervisor(config).command]
-        with Chain(self._empty(config), dict.fromkeys(roles, 1), command=command) as running:
+        with Chain(_empty(config), dict.fromkeys(roles, 1), command=command) as running:
             yield
             for role in roles:
-                running.tend(lambda role=role: "Worker ready" in running.said(f"{role}-0"), 120, f"recovery of {role}")
+                running.tend(
+                    functools.partial(running.has_said, f"{role}-0", "Worker ready"), 120, f"recovery of {role}"
+                )
+
+
+def _empty(config: Settings) -> Settings:
+    """The same broker, on an empty disk."""
+    return config.model_copy(update={"data_dir": config.data_dir.with_name(f"{config.data_dir.name}-rebuilt")})
+
+
+def _self_test(test: _Test) -> int:
+    """The test must fail on each broken broker, and pass on one that is as slow and not broken."""
+    faults = [Fault("late", stage) for stage in STAGES if stage.tables] * 2
+    wrong = 0
+    found: dict[str, str] = {}
+    for mode in MODES:
+        say(f"== {mode}")
+        try:
+            rows = [row for row in test.run(faults, mode, workers=1) if row.count]
+            found[mode] = "; ".join(f"{row.what}: {row.count} differ, {row.differences[0]}" for row in rows)[:400]
+        except Failed as error:
+            found[mode] = str(error)[:400]
+        wrong += bool(found[mode]) == mode.endswith("-slow")
+    for mode, text in found.items():
+        print(f"\n{mode}: {'must pass' if mode.endswith('-slow') else 'must fail'}; {text or 'passes'}")
+    print(f"\n{'FAILED' if wrong else 'passed'}")
+    return 1 if wrong else 0
 
 
 def _evidence(faults: Faults, quiet: dict[str, int], seen: dict[str, int]) -> Iterable[compare.Row]:
     """A run without redelivery proves nothing."""
-    for stage in ROLE:
-        row = compare.Row(f"records of {stage} redelivered", 1, faults.redelivered[stage])
-        if not faults.redelivered[stage]:
-            row.differ("no worker that was killed had any in hand: run again, this run proves nothing")
+    for stage in STAGES:
+        row = compare.Row(f"records of {stage.name} redelivered", 0, faults.redelivered[stage.name])
+        if not row.found:
+            row.differ("no worker that was killed had any in hand: this run proves nothing, run it again")
         yield row
-    for stage, number in seen.items():
-        row = compare.Row(f"outputs of {stage} sent again", quiet[stage], number)
-        if not number:
-            row.differ("no output came twice: run again, this run proves nothing")
-        yield row
+    for name, number in seen.items():
+        yield compare.Row(f"outputs of {name} sent again", quiet[name], number)
+    row = compare.Row("outputs sent again", sum(quiet.values()), sum(seen.values()))
+    if row.found <= row.expected:
+        row.differ("no output came twice: this run proves nothing, run it again")
+    yield row
 
 
 def _report(rows: Sequence[compare.Row], seed: int) -> int:

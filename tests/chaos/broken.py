@@ -1,0 +1,128 @@
+"""A worker with a slow spot, or with one piece of the delivery guarantee missing there: the test must find it out.
+
+    python -m tests.chaos.broken MODE worker -l warn …
+
+Each mode widens the moment in which the missing piece matters, so that few faults are enough to hit it; ``…-slow`` is
+the control, as slow and not broken, and must pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["MODES", "Mode"]
+
+Mode = str
+
+#: Longer than a commit interval and a half, so that what was acknowledged is committed.
+_PAUSE = 1.2
+
+#: A seek that takes so long lets records arrive before it, unless the flow is stopped.
+_SEEK = 1.0
+
+
+def _slow_output() -> None:
+    """Outputs are sent late."""
+    from boom_streams.agents.output import Output
+
+    _before(Output, "send")
+
+
+def _acknowledge_first() -> None:
+    """Records are acknowledged, and committed, before their output is sent."""
+    from boom_streams.agents.delivery import Delivery
+
+    finish = Delivery._finish
+
+    class _Acknowledged:
+        async def ack(self, event: Any) -> None:
+            """Do nothing: it has been done."""
+
+    async def broken(self: Any, stream: Any, work: Any, *rest: Any) -> None:
+        for record in work.records:
+            await stream.ack(record.event)
+        await finish(self, _Acknowledged(), work, *rest)
+
+    setattr(Delivery, "_finish", broken)  # noqa: B010
+
+
+def _slow_seek() -> None:
+    """The seek after a recovery takes its time, and each batch some."""
+    from faust.transport.drivers.aiokafka import Consumer
+
+    from boom_streams.agents.delivery import Delivery
+
+    _before(Consumer, "perform_seek", _SEEK)
+    _before(Delivery, "_finish", 0.05)
+
+
+def _no_recovery_patch() -> None:
+    """Records flow between a recovery and its seek, as Faust has it."""
+    from faust.tables.recovery import Recovery
+
+    from boom_streams.agents import safety
+
+    safety.write_before_reading()
+    for name in ("on_recovery_completed", "_resume_streams"):
+        setattr(Recovery, name, getattr(Recovery, name).__wrapped__)
+    setattr(safety, "_stop_flow_first", lambda original: original)  # noqa: B010
+
+
+def _slow_changelog() -> None:
+    """RocksDB is written, and the changelog some time after."""
+    from boom_streams.agents.delivery import Delivery
+
+    _before(Delivery, "_send_changelog")
+
+
+def _no_repeated_write() -> None:
+    """A value that a table has already is not written again."""
+    from boom_streams.tables.store import View
+
+    put = View.put
+
+    def broken(self: View, key: bytes, value: bytes) -> None:
+        if self.get(key) != value:
+            put(self, key, value)
+
+    setattr(View, "put", broken)  # noqa: B010
+
+
+def _before(owner: type, name: str, seconds: float = _PAUSE) -> None:
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    async def late(*arguments: Any, **options: Any) -> Any:
+        await asyncio.sleep(seconds)
+        return await original(*arguments, **options)
+
+    setattr(owner, name, late)
+
+
+#: What is done to a worker in each mode.
+MODES: dict[Mode, tuple[Callable[[], None], ...]] = {
+    "ack-slow": (_slow_output,),
+    "ack-first": (_slow_output, _acknowledge_first),
+    "recovery-slow": (_slow_seek,),
+    "no-recovery-patch": (_slow_seek, _no_recovery_patch),
+    "repeat-slow": (_slow_changelog,),
+    "no-repeated-write": (_slow_changelog, _no_repeated_write),
+}
+
+
+def main() -> None:
+    """Run a worker in the mode that the first argument names; the others are Faust's."""
+    for change in MODES[sys.argv[1]]:
+        change()
+    from faust.cli.faust import cli
+
+    sys.argv = ["faust", "-A", "boom_streams", *sys.argv[2:]]
+    cli()
+
+
+if __name__ == "__main__":
+    main()
