@@ -110,10 +110,10 @@ def build_app(config: Settings | None = None, topology: Sequence[Stage] = STAGES
     config = config or settings()
     write_before_reading()
     stages = [stage for stage in topology if config.role in ("all", stage.role)]
-    app = _new_app(config, stages)
+    folder = Path(os.environ.get("APP_DATADIR", config.data_dir / "worker"))
+    app = _new_app(config, stages, folder)
     app.boom = config
     tables = {name: _table(app, config, name) for stage in stages for name in stage.tables}
-    folder = Path(os.environ.get("APP_DATADIR", config.data_dir / "worker"))
     app.journal = Journal(folder / "journal.json")
     app.pulse = Pulse(config.session_timeout if tables else None, lambda: bool(app.should_stop))
     app.deliveries = {
@@ -139,7 +139,7 @@ def build_app(config: Settings | None = None, topology: Sequence[Stage] = STAGES
     return app
 
 
-def _new_app(config: Settings, stages: list[Stage]) -> BoomApp:
+def _new_app(config: Settings, stages: list[Stage], folder: Path) -> BoomApp:
     timeout = config.session_timeout
     return BoomApp(
         names.group_id(config.role, config.topic_prefix),
@@ -148,6 +148,7 @@ def _new_app(config: Settings, stages: list[Stage]) -> BoomApp:
         origin="boom_streams",
         autodiscover=False,
         store="rocksdb://",
+        datadir=str(folder),
         key_serializer="raw",
         value_serializer="raw",
         agent_supervisor="mode.CrashingSupervisor",
