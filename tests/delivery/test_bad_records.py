@@ -64,8 +64,9 @@ def test_a_dead_letter_is_the_record_as_it_came(bench: Bench) -> None:
     assert headers_of(letters[0])["dead.reason"].startswith(b"JSONDecodeError")
 
 
-def test_a_record_that_kills_the_process_is_found(bench: Bench) -> None:
-    """Two of them side by side: neither is tried again when the other is found."""
+def test_a_record_that_kills_the_process_is_found(make_bench: Callable[..., Bench]) -> None:
+    """Two of them side by side, in one batch: neither is tried again when the other is found."""
+    bench = make_bench(batch_ms=500)
     deadly = [4, 5]
     bench.produce([{"id": i, "key": "k", **({"do": "kill"} if i in deadly else {})} for i in range(10)])
     exits = []

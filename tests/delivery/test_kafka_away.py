@@ -35,11 +35,11 @@ def bench(own_kafka: Path, tmp_path: Path) -> Iterator[Bench]:
 
 def test_a_worker_survives_or_ends_and_loses_nothing(bench: Bench, own_kafka: Path) -> None:
     bench.produce({"id": i, "key": f"k{i % 5}"} for i in range(50))
-    bench.produce([{"id": 50, "key": "k0", "hold": "output"}])
+    bench.produce([{"id": 50, "key": "k0", "hold": "changelog"}])
     worker = bench.start()
-    bench.wait_gate("output")
+    bench.wait_gate("changelog")
     local.stop(own_kafka, only="kafka", kill=True)
-    bench.open_gate("output")  # written to RocksDB; now it is sent, and nobody answers
+    bench.open_gate("changelog")  # written to RocksDB; now it is sent, and nobody answers
     local.start(own_kafka, only="kafka")
     kafka.admin.cache_clear()
     bench.produce({"id": i, "key": f"k{i % 5}"} for i in range(51, 100))

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from aiokafka.errors import MessageSizeTooLargeError
 
 from boom_streams import kafka, names
 from boom_streams.agents.output import Output, Send
-from boom_streams.main import build_app
+from boom_streams.errors import ServiceError
 from boom_streams.offsets import scan
 from boom_streams.settings import Settings
 
 
-def send(settings: Settings, batches: Sequence[Sequence[Send]], *, to_one: bool = False) -> list[int]:
-    """Send through a worker's own producer, one call a batch; return what `send_to_partition` returned."""
+def send(settings: Settings, *batches: Sequence[Send]) -> list[dict[tuple[str, int], int]]:
+    """Send batches through one output; return the offsets after each."""
 
-    async def main() -> list[int]:
-        app = build_app(settings, topology=())
-        output = Output(app)
-        await app.producer.start()
-        try:
-            if to_one:
-                return [await output.send_to_partition(batch) for batch in batches]
-            for batch in batches:
-                await output.send(batch)
-            return []
-        finally:
-            await app.producer.stop()
+    async def main() -> list[Mapping[tuple[str, int], int]]:
+        output = Output(settings)
+        return [dict(await output.send(batch)) for batch in batches]
 
-    return asyncio.run(main())
+    return [dict(offsets) for offsets in asyncio.run(main())]
 
 
 def topic(settings: Settings) -> str:
@@ -44,7 +34,8 @@ def test_the_order_of_each_partition_is_kept(make_settings: Callable[..., Settin
     settings = make_settings(partitions=3)
     target = topic(settings)
     sends = [Send(target, b"%d" % i, b"%d" % i, i % 3) for i in range(1000)]
-    send(settings, [sends[:700], sends[700:]])
+    offsets = send(settings, sends[:700], sends[700:])
+    assert offsets[1] == {(target, 0): 333, (target, 1): 332, (target, 2): 332}
     found: dict[int, list[int]] = {}
     for message in scan(settings, [target]):
         assert message.key() == message.value()
@@ -56,8 +47,8 @@ def test_records_are_split_over_batches_by_size(make_settings: Callable[..., Set
     settings = make_settings(partitions=1)
     target = topic(settings)
     sizes = [10, 3 << 20, 2 << 20, 8 << 20, 100, (4 << 20) - 500, 1, 0]
-    offsets = send(settings, [[Send(target, b"k", bytes(size), 0) for size in sizes], []], to_one=True)
-    assert offsets == [len(sizes) - 1, -1]
+    offsets = send(settings, [Send(target, b"k", bytes(size), 0) for size in sizes], [])
+    assert offsets == [{(target, 0): len(sizes) - 1}, {}]
     assert [len(m.value()) for m in scan(settings, [target])] == sizes
 
 
@@ -70,7 +61,7 @@ def test_nothing_of_a_record_is_changed(make_settings: Callable[..., Settings]) 
         Send(target, None, b"", 0),
         Send(target, None, None, 0),  # type: ignore[arg-type]
     ]
-    send(settings, [sends])
+    send(settings, sends)
     first, second, third = scan(settings, [target])
     assert (first.key(), first.value(), first.headers(), first.timestamp()[1]) == (
         b"k",
@@ -90,6 +81,6 @@ def test_the_size_of_a_record_is_known_before_it_is_sent(make_settings: Callable
     empty = Send(target, b"key", b"", 0, headers).size
     largest = Send(target, b"key", bytes(kafka.MAX_BYTES - empty), 0, headers)
     assert largest.size == kafka.MAX_BYTES
-    assert send(settings, [[largest]], to_one=True) == [0]
-    with pytest.raises(MessageSizeTooLargeError):
-        send(settings, [[Send(target, b"key", bytes(kafka.MAX_BYTES), 0)]])
+    assert send(settings, [largest]) == [{(target, 0): 0}]
+    with pytest.raises(ServiceError, match=target):
+        send(settings, [Send(target, b"key", bytes(kafka.MAX_BYTES), 0)])

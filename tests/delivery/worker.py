@@ -14,7 +14,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,25 +53,23 @@ class Gates:
 class HoldingOutput(Output):
     """The real output, which stops at gates."""
 
-    def __init__(self, app: Any, gates: Gates) -> None:
-        super().__init__(app)
+    def __init__(self, config: Settings, gates: Gates) -> None:
+        super().__init__(config)
         self.gates = gates
-        self.hold = ""
+        self.points: set[str] = set()
 
-    async def send(self, sends: Iterable[Send]) -> None:
-        """Send, with a gate before and one after."""
-        await self._pass("output")
-        await super().send(sends)
-        await self._pass("ack")
-
-    async def send_to_partition(self, sends: Sequence[Send]) -> int:
-        """Send, with a gate before changelogs."""
-        if sends and sends[0].topic.endswith(".changelog"):
-            await self._pass("changelog")
-        return await super().send_to_partition(sends)
+    async def send(self, sends: Iterable[Send]) -> Mapping[tuple[str, int], int]:
+        """Send, with a gate before changelogs, one before outputs and one after them."""
+        records = list(sends)
+        changelog = any(record.topic.endswith(".changelog") for record in records)
+        await self._pass("changelog" if changelog else "output")
+        offsets = await super().send(records)
+        if records and not changelog:
+            await self._pass("ack")
+        return offsets
 
     async def _pass(self, name: str) -> None:
-        while self.hold == name and not self.gates.reach(name):
+        while name in self.points and not self.gates.reach(name):
             await asyncio.sleep(0.02)
 
 
@@ -119,7 +117,7 @@ def make_driven(config: Settings, gates: Gates, outputs: list[HoldingOutput]) ->
 
     def process(work: Work) -> list[Result]:
         time.sleep(pause)
-        outputs[0].hold = _hold(work)
+        outputs[0].points = _points(work)
         results = [_handle(config, work, gates, record) for record in work.records]
         few = any(b'"few"' in record.value for record in work.records)
         return results[:-1] if few else results
@@ -127,12 +125,11 @@ def make_driven(config: Settings, gates: Gates, outputs: list[HoldingOutput]) ->
     return process
 
 
-def _hold(work: Work) -> str:
-    """The gate at which the batch stops; empty for none."""
-    points = [
+def _points(work: Work) -> set[str]:
+    """The gates at which the batch stops."""
+    return {
         point for record in work.records for point in POINTS if f'"hold": "{point}"'.encode() in (record.value or b"")
-    ]
-    return points[0] if points else ""
+    }
 
 
 def _handle(config: Settings, work: Work, gates: Gates, record: Record) -> Result:
@@ -190,7 +187,7 @@ def build() -> BoomApp:
     tables = () if role == "sink" else (TABLE,)
     stage = Stage(STAGE, role, "raw", ("enriched", "dead"), tables)
     app = build_app(topology=[stage], make=lambda _, config: make_driven(config, gates, outputs))
-    outputs.append(HoldingOutput(app, gates))
+    outputs.append(HoldingOutput(app.boom, gates))
     app.deliveries[STAGE].output = outputs[0]
     if seconds := os.environ.get("SLOW_SEEK"):
         _slow_the_seek(app, float(seconds))
