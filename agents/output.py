@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from boom_streams.kafka import MAX_DEAD_BYTES
 from boom_streams.settings import Settings
 from boom_streams.writer import Writer
 
@@ -61,7 +62,7 @@ class Output:
 
     def _send(self, records: Sequence[Send]) -> Mapping[tuple[str, int], int]:
         if self._writer is None:
-            self._writer = Writer(self._config, offsets=True, linger_ms=5)
+            self._writer = Writer(self._config, offsets=True, linger_ms=5, message_max_bytes=MAX_DEAD_BYTES)
         for record in records:
             self._writer.send(
                 record.topic, record.value, record.key, record.partition, record.headers, record.timestamp

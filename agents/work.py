@@ -10,7 +10,7 @@ from typing import Any
 
 from boom_streams.agents.output import Headers, Send
 from boom_streams.errors import BadRecord
-from boom_streams.kafka import MAX_BYTES
+from boom_streams.kafka import MAX_BYTES, MAX_DEAD_BYTES
 from boom_streams.tables.store import StateTable, View
 
 __all__ = ["Inbox", "Process", "Record", "Result", "Work", "checked", "dead_letter"]
@@ -145,7 +145,7 @@ def dead_letter(record: Record, stage: str, topic: str, result: Result) -> Send:
         headers.append(("dead.traceback", _text(result.trace)[-8000:]))
     headers += [(f"orig.{name}", value) for name, value in _headers(record.event.message)]
     letter = Send(topic, record.key, record.value, record.partition, headers)
-    if letter.size > MAX_BYTES:
+    if letter.size > MAX_DEAD_BYTES:
         headers[1] = ("dead.reason", headers[1][1] + b" (its %d bytes are too many to be kept)" % len(record.value))
         letter.value = b""
     return letter

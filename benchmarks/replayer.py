@@ -10,6 +10,7 @@ import json
 import sys
 import time
 
+from benchmarks import sampler
 from boom_streams.replay import replay
 from boom_streams.settings import load_settings
 
@@ -18,6 +19,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Replay what standard input names, until it ends."""
+    sampler.start("replay")
     config = load_settings()
     for line in sys.stdin:
         order = json.loads(line)

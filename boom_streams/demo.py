@@ -24,7 +24,7 @@ from boom_streams.supervise import Supervisor
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
 
-__all__ = ["Outcome", "Report", "activate_examples", "run", "running_services"]
+__all__ = ["Outcome", "Report", "activate_examples", "await_workers", "drain", "run", "running_services"]
 
 #: Seconds without any progress after which the demo gives up.
 PATIENCE = 180.0
@@ -139,10 +139,10 @@ def run(
             watch()
             report.replayed(counts)
 
-        _await_workers(settings, watch)
+        await_workers(settings, watch)
         start = time.monotonic()
         outcome = Outcome(replay(settings, survey, night, limit=limit, progress=progress))
-        _drain(settings, watch, report.left)
+        drain(settings, watch, report.left)
         outcome.seconds = time.monotonic() - start
     _collect(settings, survey, before, outcome)
     return outcome
@@ -171,7 +171,7 @@ def activate_examples(settings: Settings, survey: str) -> list[str]:
     return added
 
 
-def _await_workers(settings: Settings, watch: Callable[[], None]) -> None:
+def await_workers(settings: Settings, watch: Callable[[], None] = lambda: None) -> None:
     """Wait until every role has joined its group, so that the rate is the stages' and not their start's."""
     deadline = time.monotonic() + PATIENCE
     while len(layout.members(settings)) < len(names.ROLES):
@@ -181,13 +181,18 @@ def _await_workers(settings: Settings, watch: Callable[[], None]) -> None:
         time.sleep(0.1)
 
 
-def _drain(settings: Settings, watch: Callable[[], None], left: Callable[[int], None]) -> None:
-    """Wait until no stage and no sink has anything left to do."""
+def drain(
+    settings: Settings,
+    watch: Callable[[], None] = lambda: None,
+    left: Callable[[int], None] = lambda count: None,
+    running: str = "roles",
+) -> None:
+    """Wait until no stage and no sink of the layout ``running`` has anything left to do."""
     lags: dict[tuple[str, str], int] = {}
     moved = time.monotonic()
     while True:
         watch()
-        now = status.lag(settings)
+        now = status.lag(settings, running)
         left(sum(now.values()))
         if not any(now.values()):
             return

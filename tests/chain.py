@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from boom_streams import history, wire
+from boom_streams import avro, history, points, wire
 from boom_streams.agents.classify import classified_value, take
 from boom_streams.agents.delivery import Process, Record, Result, Work
 from boom_streams.agents.enrich import enriched_record
@@ -93,3 +93,21 @@ def filtered(value: bytes, *filter_ids: str, annotations: str = "{}", survey: Su
     """A record of ``<survey>.filtered`` of a classified one that passed some filters."""
     passed = [Passed(name, f"named-{name}", "v1", annotations) for name in filter_ids]
     return encode_filtered(survey, wire.fields(value), passed, frozenset(range(-128, 128)), None)
+
+
+def points_of(classified_record: Mapping[str, Any], name: str, survey: Survey = ZTF) -> points.Points:
+    """A light curve of a decoded classified record."""
+    return points.loads(classified_record["series"][name], survey.SERIES[name])
+
+
+def split(data: bytes) -> list[bytes]:
+    """Containers of one alert each."""
+    parts, damage = avro.split(data)
+    assert damage is None
+    return parts
+
+
+def without_revisions(document: dict[str, Any], survey: Survey = ZTF) -> dict[str, Any]:
+    """A document of ``<SURVEY>_alerts_aux`` without the order in which its alerts were processed."""
+    series = {name: [{k: v for k, v in p.items() if k != "revision"} for p in document[name]] for name in survey.SERIES}
+    return {name: value for name, value in (document | series).items() if name != "revision"}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -47,12 +48,17 @@ def containers(*folders: Path) -> list[bytes]:
     return [record.value for record in batch.records if not record.headers]
 
 
-def classify(packets: Sequence[bytes]) -> list[Stored]:
-    """Send packets of one alert each through the pure parts of the stages, in order of time, each candid once."""
+def classify(packets: Sequence[bytes], programids: Sequence[int] = ()) -> list[Stored]:
+    """Send packets of one alert each through the pure parts of the stages, in order of time, each candid once.
+
+    With `programids`, alerts and points get these instead of their own.
+    """
     alerts = {alert.candid: alert for alert in ZTF.decode(packets) if isinstance(alert, Alert)}
     table = _Table()
     stored = []
     for alert in sorted(alerts.values(), key=lambda alert: (alert.jd, alert.candid)):
+        if programids:
+            _assign(alert, programids)
         enriched = enriched_record(alert, RECEIVED)
         arrival = history.Arrival(ZTF, alert.object_id, alert.candid, alert.jd, alert.programid, alert.series)
         answer = history.admit(table, arrival)
@@ -60,6 +66,15 @@ def classify(packets: Sequence[bytes]) -> list[Stored]:
         record = classified_record(wire.fields(enriched), answer, {**alert.properties, **statistics})
         stored.append(Stored(enriched, record))
     return stored
+
+
+def _assign(alert: Alert, programids: Sequence[int]) -> None:
+    """Give a programme to the alert and to each point, always the same at one time."""
+    of = np.array(programids, np.int8)
+    alert.programid = alert.document["candidate"]["programid"] = int(of[int(alert.jd * 1e4) % len(of)])
+    for name, points in alert.series.items():
+        alert.series[name] = points.copy()
+        alert.series[name]["programid"] = of[(points["jd"] * 1e4).astype(int) % len(of)]
 
 
 def rounds(stored: Iterable[Stored]) -> list[list[Stored]]:

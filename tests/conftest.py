@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,13 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
 @pytest.fixture
 def make_settings(services: dict[str, str], tmp_path: Path) -> Iterator[MakeSettings]:
     """Make settings with a database, topics and a data folder of their own; dropped after the test."""
+    with own_settings(services, tmp_path) as make:
+        yield make
+
+
+@contextmanager
+def own_settings(services: dict[str, str], folder: Path) -> Iterator[MakeSettings]:
+    """`make_settings` for fixtures of any scope; what was made is dropped at the end."""
     from pymongo import MongoClient
 
     made: list[Settings] = []
@@ -81,17 +89,19 @@ def make_settings(services: dict[str, str], tmp_path: Path) -> Iterator[MakeSett
             "mongo_uri": services["mongo_uri"],
             "mongo_db": unique,
             "topic_prefix": f"{unique}.",
-            "data_dir": tmp_path / unique,
+            "data_dir": folder / unique,
         }
         made.append(load_settings(**(values | overrides)))
         return made[-1]
 
-    yield make
-    if made:
-        with MongoClient[dict[str, Any]](services["mongo_uri"]) as client:
-            for config in made:
-                client.drop_database(config.mongo_db)
-        _delete_topics(services["kafka"], [config.topic_prefix for config in made])
+    try:
+        yield make
+    finally:
+        if made:
+            with MongoClient[dict[str, Any]](services["mongo_uri"]) as client:
+                for config in made:
+                    client.drop_database(config.mongo_db)
+            _delete_topics(services["kafka"], [config.topic_prefix for config in made])
 
 
 def _delete_topics(kafka: str, prefixes: list[str]) -> None:

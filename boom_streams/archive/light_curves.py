@@ -23,9 +23,12 @@ from boom_streams import sky
 from boom_streams.points import Points
 from boom_streams.surveys import Survey
 
-__all__ = ["coordinates", "documents", "from_archive", "is_duplicate", "write_light_curves"]
+__all__ = ["BOOKS", "coordinates", "documents", "from_archive", "is_duplicate", "write_light_curves"]
 
 Document = dict[str, Any]
+
+#: Fields of a stored point that are the archive's own: the revision that brought it, and whether it was an alert.
+BOOKS = ("revision", "own")
 
 _DUPLICATE = 11000
 #: Attempts of a merge; another writer may insert the same object at the same moment.
@@ -141,15 +144,21 @@ def _merge(aux: Collection[Document], survey: Survey, records: Sequence[RawBSOND
 
 
 def _merged(survey: Survey, record: RawBSONDocument) -> list[Document]:
-    """The update for a record whose points are merged with those that the archive has."""
+    """The update for a record whose points are merged with those that the archive has.
+
+    An alert that is stored already may have been sent again, with a later time: it leaves the object's times.
+    """
     revision, received = record["revision"], record["received"]
     added = documents(survey, record)
     newer = {"$gt": [revision, {"$ifNull": ["$revision", 0]}]}
     position = {"$literal": coordinates(*record["position"])}
+    detections = {"$ifNull": ["$prv_candidates", []]}
+    is_own = {"$and": ["$$point.own", {"$eq": ["$$point.candid", record["candid"]]}]}
+    stored = {"$anyElementTrue": {"$map": {"input": detections, "as": "point", "in": is_own}}}
     fields: Document = {
         "coordinates": {"$cond": [newer, position, "$coordinates"]},
-        "created_at": {"$min": ["$created_at", received]},
-        "updated_at": {"$max": ["$updated_at", received]},
+        "created_at": {"$cond": [stored, "$created_at", {"$min": ["$created_at", received]}]},
+        "updated_at": {"$cond": [stored, "$updated_at", {"$max": ["$updated_at", received]}]},
     }
     for name in survey.SERIES:
         known = {"$ifNull": [f"${name}", []]}

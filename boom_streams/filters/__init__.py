@@ -1,6 +1,6 @@
 """Users' filters: MongoDB pipelines that pick alerts.
 
-* `store` keeps them, `document` reads them, `validate` and `translate` decide what may run
+* `store` keeps them, `document` reads them, `validate`, `cost` and `translate` decide what may run
 * `evaluate` runs them on alerts in flight; `archive` gives the same pipeline for the archive
   x `paths` and `prefilter` keep that cheap
 """

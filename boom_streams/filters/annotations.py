@@ -10,32 +10,48 @@ import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 
-__all__ = ["MAX_BYTES", "plain", "read_annotations"]
+__all__ = ["MAX_BYTES", "plain", "read_results"]
 
 #: Most that one alert's annotations may have, bytes of BSON.
 MAX_BYTES = 64 * 1024
 
+_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 _PLAIN: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 
-def read_annotations(document: RawBSONDocument) -> dict[str, Any]:
-    """Annotations of a result of a pipeline; none is an empty dictionary.
+def read_results(batch: bytes) -> dict[Any, dict[str, Any]]:
+    """Annotations of a pipeline's results, by ``_id``; none is an empty dictionary.
+
+    Parameters
+    ----------
+    batch : bytes
+        BSON documents, one after the other.
 
     Raises
     ------
     ValueError
-        If they are no document, or too large.
+        If some are no document, or too large.
     bson.errors.BSONError
         If they hold what Python cannot.
     """
-    found = document.get("annotations")
+    if len(batch) > MAX_BYTES:
+        _check_sizes(batch)
+    return {result["_id"]: _read(result.get("annotations")) for result in bson.decode_all(batch, _PLAIN)}
+
+
+def _read(found: Any) -> dict[str, Any]:
     if found is None:
         return {}
-    if not isinstance(found, RawBSONDocument):
+    if not isinstance(found, dict):
         raise ValueError(f"its annotations are a {type(found).__name__}, not an object with names")
-    if len(found.raw) > MAX_BYTES:
-        raise ValueError(f"its annotations have {len(found.raw)} bytes; {MAX_BYTES} are the most")
-    return {name: plain(value) for name, value in bson.decode(found.raw, _PLAIN).items()}
+    return {name: plain(value) for name, value in found.items()}
+
+
+def _check_sizes(batch: bytes) -> None:
+    for result in bson.decode_all(batch, _RAW):
+        found = result.get("annotations")
+        if isinstance(found, RawBSONDocument) and len(found.raw) > MAX_BYTES:
+            raise ValueError(f"its annotations have {len(found.raw)} bytes; {MAX_BYTES} are the most")
 
 
 def plain(value: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from boom_streams import names
+from boom_streams.archive.light_curves import BOOKS
 from boom_streams.filters.document import PROGRAMMES, Filter
 from boom_streams.filters.paths import INPUTS, SERIES
 
@@ -43,6 +44,7 @@ def archive_pipeline(
         *({"$match": condition} for condition in conditions),
         {"$lookup": join},
         {"$project": fields},
+        {"$unset": [f"{name}.{book}" for name in SERIES for book in BOOKS]},
         *one.pipeline,
     ]
 

@@ -27,7 +27,7 @@ from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure
 
 from boom_streams import points
 from boom_streams.errors import BadRecord, ServiceError
-from boom_streams.filters.annotations import read_annotations
+from boom_streams.filters.annotations import read_results
 from boom_streams.filters.columns import Columns
 from boom_streams.filters.document import Filter
 from boom_streams.filters.paths import Needs, needs, union
@@ -178,8 +178,11 @@ class Evaluator:
     def _run(self, scratch: Collection[Any], stages: list[Any], count: int) -> dict[int, dict[str, Any]] | str:
         for attempt in (1, 2):
             try:
-                with scratch.aggregate(stages, maxTimeMS=self._timeout, batchSize=count + 1) as cursor:
-                    return {document["_id"]: read_annotations(document) for document in cursor}
+                found: dict[int, dict[str, Any]] = {}
+                with scratch.aggregate_raw_batches(stages, maxTimeMS=self._timeout, batchSize=count + 1) as cursor:
+                    for batch in cursor:
+                        found |= read_results(batch)
+                return found
             except OperationFailure as error:
                 if error.code in _NOT_THE_FILTER:
                     raise ServiceError(f"MongoDB did not run filters: {_text(error)}") from error

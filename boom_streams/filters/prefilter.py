@@ -269,7 +269,7 @@ def _expression(value: Any, scope: _Scope) -> _Node:
 def _membership(body: Any, scope: _Scope) -> _Node:
     if not (isinstance(body, list) and len(body) == 2 and isinstance(body[1], list)):
         return _unknown
-    if not all(isinstance(item, bool | int | float) or _is_text(item) for item in body[1]):
+    if not all(_is_text(item) or (isinstance(item, int | float) and abs(item) <= EXACT) for item in body[1]):
         return _unknown
     node = _expression(body[0], scope)
     test = _any([_compared(node, "$eq", item) for item in body[1]])
@@ -291,11 +291,16 @@ def _arithmetic(name: str, arguments: Sequence[_Node]) -> _Node:
         kinds = [kind for _, kind in values]
         if any(isinstance(kind, int) and kind in (BOOLEAN, UNKNOWN) for kind in kinds):
             return _unknown(columns)
-        numbers = values[0][0] - values[1][0] if name == "$subtract" else np.abs(values[0][0])
+        parts = [np.asarray(numbers, float) for numbers, _ in values]
+        with np.errstate(over="ignore", invalid="ignore"):
+            numbers = parts[0] - parts[1] if name == "$subtract" else np.abs(parts[0])
+        exact = np.abs(numbers) < EXACT  # else MongoDB's integers may differ; NaN is not either
         if all(isinstance(kind, int) for kind in kinds):
-            return numbers, NUMBER if all(kind == NUMBER for kind in kinds) else NOTHING
+            if any(kind == NOTHING for kind in kinds):
+                return math.nan, NOTHING
+            return numbers, NUMBER if exact.all() else np.where(exact, NUMBER, UNKNOWN).astype(np.int8)
         kind = np.where(np.maximum(kinds[0], kinds[-1]) >= BOOLEAN, UNKNOWN, np.minimum(kinds[0], kinds[-1]))
-        return numbers, kind.astype(np.int8)
+        return numbers, np.where((kind == NUMBER) & ~exact, UNKNOWN, kind).astype(np.int8)
 
     return compute
 

@@ -15,6 +15,7 @@ import bson
 from bson.errors import InvalidDocument
 
 from boom_streams.errors import FilterError
+from boom_streams.filters.cost import check_cost
 from boom_streams.filters.operators import ADVICE, check_expression, check_query
 
 __all__ = ["IDENTITY", "Stage", "excludes", "is_one", "validate"]
@@ -54,6 +55,7 @@ def validate(pipeline: Any) -> tuple[Stage, ...]:
         raise FilterError("the pipeline has no $match: it would pass every alert; add one that selects")
     if names[-1] != "$project" or excludes(pipeline[-1]["$project"]):
         raise FilterError('the last stage must be a $project with "objectId": 1; add it')
+    check_cost(pipeline)
     return tuple(pipeline)
 
 

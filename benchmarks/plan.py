@@ -1,0 +1,180 @@
+"""What is measured, in its order."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks import latency as latencies
+from benchmarks import measure, night
+from benchmarks import profile as profiles
+from benchmarks.chain import Chain, Cost, running_services
+from boom_streams.services.state import Endpoints
+
+__all__ = ["Figures", "HistoryCost", "Plan", "Say", "execute"]
+
+#: Times the history of a packet, and how many alerts are enough to measure it.
+_FACTORS, _FACTOR_ALERTS = (1, 3, 10), 2000
+
+#: History points of the longest packets, and number of such alerts.
+_LONG_POINTS, _LONG_ALERTS = 2500, 400
+
+
+class Say(Protocol):
+    """Told what is being done, and how far it is."""
+
+    def __call__(self, doing: str, done: int | None = None, total: int | None = None) -> None:
+        """``done`` of ``total``; None: nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure."""
+
+    shared: Path
+    folder: Path
+    """For data that are gone afterwards."""
+    alerts: int
+    runs: int
+    sets: Sequence[str]
+    latency: bool
+    history: bool
+    profile: bool
+    stacks: Path | None = None
+    """Where the profile's stacks are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryCost:
+    """What alerts with a history of some length cost."""
+
+    name: str
+    points: float
+    """Mean number of history points in a packet."""
+    cost: Cost
+    archived: float
+    """Bytes an object in the archive, before compression."""
+
+
+@dataclass(slots=True)
+class Figures:
+    """What was measured."""
+
+    machine: dict[str, str]
+    alerts: int
+    costs: dict[str, list[Cost]] = field(default_factory=dict)
+    latency: latencies.Latency | None = None
+    profile: dict[str, profiles.Profile] = field(default_factory=dict)
+    history: list[HistoryCost] = field(default_factory=list)
+
+
+def execute(plan: Plan, say: Say, show: Callable[[Figures, str], None]) -> Figures:
+    """Measure; ``show`` is told of each part when its figures are there.
+
+    Raises
+    ------
+    BoomError
+        If a service does not start, a worker exits, or an alert is lost.
+    """
+    figures = Figures(measure.machine(), plan.alerts)
+    show(figures, "machine")
+    alerts = _night(plan, say)
+    with running_services(plan.folder) as endpoints, tempfile.TemporaryDirectory(dir=plan.folder) as scratch:
+        bench = _Bench(plan, say, endpoints, Path(scratch))
+        for filters in plan.sets:
+            costs = figures.costs.setdefault(filters, [])
+            for number in range(plan.runs):
+                costs.append(bench.cost(f"set {filters}, run {number + 1} of {plan.runs}", alerts, filters))
+        show(figures, "cost")
+        if plan.latency:
+            figures.latency = bench.latency(alerts, figures.costs[plan.sets[0]])
+            show(figures, "latency")
+        if plan.profile:
+            figures.profile = bench.profile(alerts)
+            show(figures, "profile")
+        if plan.history:
+            bench.histories(alerts, figures.history)
+            show(figures, "history")
+    return figures
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    plan: Plan
+    say: Say
+    endpoints: Endpoints
+    scratch: Path
+
+    def cost(self, doing: str, alerts: night.Night, filters: str) -> Cost:
+        """Run once at full speed."""
+        return self._run(doing, alerts, alerts.files(self.plan.alerts), filters)
+
+    def latency(self, alerts: night.Night, costs: Sequence[Cost]) -> latencies.Latency:
+        """Run at half the full rate, and compare the records' timestamps."""
+        rate = sorted(cost.per_second for cost in costs)[len(costs) // 2] / 2
+        files = alerts.files(self.plan.alerts)
+        with self._chain(f"latency at {rate:.0f} alerts/s", self.plan.sets[0]) as chain:
+            chain.warm_up(alerts)
+            marks = chain.marks()
+            chain.run(files, self._progress(f"latency at {rate:.0f} alerts/s", len(files)), rate)
+            return latencies.collect(chain.settings, marks, rate)
+
+    def profile(self, alerts: night.Night) -> dict[str, profiles.Profile]:
+        """Run once more, sampled."""
+        folder = (self.plan.stacks or self.scratch / "stacks").absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._run("profile", alerts, alerts.files(self.plan.alerts), self.plan.sets[0], folder)
+        return profiles.read(folder, self.plan.alerts)
+
+    def histories(self, alerts: night.Night, found: list[HistoryCost]) -> None:
+        """Run nights with longer histories."""
+        most = self.plan.alerts
+        for factor in _FACTORS:
+            found.append(self._history(alerts, f"{factor} x the history", min(most, _FACTOR_ALERTS), factor, None))
+        long = min(most, _LONG_ALERTS)
+        found.append(self._history(alerts, f"{_LONG_POINTS} points", long, 1, _LONG_POINTS))
+
+    def _history(self, alerts: night.Night, name: str, count: int, factor: int, points: int | None) -> HistoryCost:
+        self.say(f"making alerts: {name}")
+        with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
+            made, mean = night.long_history(alerts, Path(folder) / "night", count, factor, points)
+            with self._chain(name, self.plan.sets[0]) as chain:
+                chain.warm_up(made)
+                warm = chain.archived_bytes()
+                cost = chain.run(made.files(count), self._progress(name, count))
+                return HistoryCost(name, mean, cost, (chain.archived_bytes() - warm) / (count // 2))
+
+    def _run(
+        self, doing: str, alerts: night.Night, files: Sequence[Path], filters: str, stacks: Path | None = None
+    ) -> Cost:
+        with self._chain(doing, filters, stacks) as chain:
+            chain.warm_up(alerts)
+            return chain.run(files, self._progress(doing, len(files)))
+
+    def _chain(self, doing: str, filters: str, stacks: Path | None = None) -> Chain:
+        self.say(f"{doing}: workers are starting")
+        return Chain(self.endpoints, self.scratch, self.plan.shared, filters, stacks)
+
+    def _progress(self, doing: str, total: int) -> Callable[[int], None]:
+        most = 0
+
+        def progress(left: int) -> None:
+            nonlocal most
+            most = max(most, left)
+            self.say(f"{doing}: records left to the stages and sinks", most - left, most)
+
+        return progress
+
+
+def _night(plan: Plan, say: Say) -> night.Night:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "boom_streams" / "nights"
+    files = plan.alerts + 2 * night.WARM_OBJECTS
+
+    def progress(made: int) -> None:
+        say("making the night, once", made, files)
+
+    return night.make(cache, plan.shared / "bench" / "make_night.py", plan.alerts, progress)

@@ -1,0 +1,122 @@
+"""Real nights through the whole chain: nothing lost, nothing twice, the values that others published."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pytest
+
+from boom_streams import mongo, names
+from tests.acceptance.conftest import KINDS, Nights
+
+REFERENCE = 2695378462115010012
+
+#: Files of `alerts/ztf` that cannot be read to their end, as the README of the data names them.
+BROKEN = {"121540793515135009", "121540793515135010", "516434762915010006", "516442805615015004"}
+TRUNCATED = {"516401801315010009", "516442330015015017", "516476004815015005"}
+
+
+def packets(folder: Path) -> Iterator[dict[str, Any]]:
+    """Packets of a night, read by fastavro alone."""
+    for path in sorted(folder.rglob("*.avro")):
+        with path.open("rb") as file:
+            yield from fastavro.reader(file)  # type: ignore[misc]
+
+
+@pytest.fixture(scope="module")
+def expected(shared: Path) -> dict[str, Any]:
+    """What another broker's tests say about the reference alert."""
+    found: dict[str, Any] = json.loads((shared / "data/expected_results.json").read_text())
+    return found["boom_ztf_2695378462115010012"]  # type: ignore[no-any-return]
+
+
+def stored(nights: Nights, kind: str, identity: Any) -> dict[str, Any]:
+    found = mongo.database(nights.settings)[names.collection("ZTF", kind)].find_one({"_id": identity})
+    assert found is not None
+    return found
+
+
+def close(value: float) -> Any:
+    """The tolerance that `expected_results.json` states; times, Julian dates, are stated to a millionth of a day."""
+    return pytest.approx(value, abs=1e-6) if value > 2.4e6 else pytest.approx(value, rel=5e-6, abs=1e-6)
+
+
+def test_every_alert_of_a_night_is_stored_with_its_stamps(nights: Nights, shared: Path) -> None:
+    assert (nights.counts["once"].alerts, nights.counts["once"].dead) == (561, 0)
+    assert [len(nights.once[kind]) for kind in KINDS[:3]] == [558, 515, 558]
+    sent = {packet["candid"]: packet for packet in packets(shared / "data/alerts/ztf/20231018")}
+    assert {document["_id"] for document in nights.once["alerts"].values()} == sent.keys()
+    assert set(nights.once["alerts_aux"]) == {repr(packet["objectId"]) for packet in sent.values()}
+    for document in nights.once["alerts_cutouts"].values():
+        packet = sent[document["_id"]]
+        assert {name: data for name, data in document.items() if name != "_id"} == {
+            name: packet[name]["stampData"] for name in ("cutoutScience", "cutoutTemplate", "cutoutDifference")
+        }
+
+
+def test_the_same_night_again_changes_nothing(nights: Nights) -> None:
+    assert nights.counts["twice"].alerts == 561
+    for kind in KINDS:
+        assert nights.twice[kind].keys() == nights.once[kind].keys()
+        changed = [key for key, document in nights.twice[kind].items() if document != nights.once[kind][key]]
+        assert changed == [], kind
+
+
+def test_what_cannot_be_read_is_a_dead_letter_and_nothing_else_is(nights: Nights) -> None:
+    named = {Path(letter.topic).stem: letter.reason for letter in nights.letters}
+    assert named.keys() == BROKEN | TRUNCATED
+    assert all("its first 1 alerts are good" in named[name] for name in TRUNCATED)
+    found = mongo.database(nights.settings)["ZTF_alerts"]
+    assert found.count_documents({"_id": {"$in": [int(name) for name in TRUNCATED]}}) == len(TRUNCATED)
+
+
+def test_the_reference_alert_has_the_published_history(nights: Nights, expected: dict[str, Any]) -> None:
+    curve = stored(nights, "alerts_aux", stored(nights, "alerts", REFERENCE)["objectId"])
+    counts = {name: len(curve[name]) for name in ("prv_candidates", "prv_nondetections", "fp_hists")}
+    assert counts == {name: expected["ingest"][name] for name in counts}
+    assert curve["_id"] == expected["objectId"]
+
+
+def test_the_reference_alert_has_the_published_points(nights: Nights, expected: dict[str, Any]) -> None:
+    curve = stored(nights, "alerts_aux", expected["objectId"])
+    published = expected["prv_candidate_point"]
+    (point,) = [point for point in curve["prv_candidates"] if point["jd"] == close(published["jd"])]
+    assert (point["magpsf"], point["sigmapsf"]) == (close(published["magpsf"]), close(published["sigmapsf"]))
+    published = expected["forced_phot_point"]
+    band = published["band"].removeprefix("ztf")
+    (point,) = [p for p in curve["fp_hists"] if p["band"] == band and p["jd"] == close(published["jd"])]
+    packet = published["packet"]
+    assert {name: point[name] for name in packet} == {name: close(value) for name, value in packet.items()}
+    assert point["psfFlux"] < 0
+    magnitude = -2.5 * math.log10(-packet["forcediffimflux"]) + packet["magzpsci"]
+    assert point["magpsf"] == pytest.approx(magnitude, abs=1e-5)
+    assert -2.5 * math.log10(-point["psfFlux"]) + 31.4 == pytest.approx(magnitude, abs=1e-5)
+
+
+def test_the_reference_alert_has_the_published_properties(nights: Nights, expected: dict[str, Any]) -> None:
+    properties = stored(nights, "alerts", REFERENCE)["properties"]
+    assert {name: properties[name] for name in expected["properties"]} == expected["properties"]
+    published = expected["photstats"]
+    assert properties["photstats"].keys() == published.keys()
+    for band, statistics in published.items():
+        found = properties["photstats"][band]
+        for name in ("peak_mag", "peak_jd", "dt"):
+            assert found[name] == close(statistics[name]), (band, name)
+        for slope in ("rising", "fading"):
+            for name, value in statistics[slope].items():
+                if isinstance(value, str):  # stated as NaN, which is dropped
+                    assert name not in found[slope], (band, slope, name)
+                else:
+                    assert found[slope][name] == close(value), (band, slope, name)
+
+
+def test_the_reference_alert_passes_the_published_filter(nights: Nights, expected: dict[str, Any]) -> None:
+    assert REFERENCE in nights.passed["published"]
+    matches = mongo.database(nights.settings)["ZTF_filter_matches"]
+    (match,) = matches.find({"candid": REFERENCE, "filter_name": "published"})
+    assert match["annotations"] == expected["filter"]["annotations"]

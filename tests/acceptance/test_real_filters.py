@@ -1,0 +1,83 @@
+"""Real users' filters pass in flight exactly what mongod selects from the archive afterwards."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from boom_streams import mongo
+from boom_streams.filters import Filter, FilterStore, archive_pipeline
+from tests.acceptance.conftest import FILTERS, Nights, load_pipeline
+from tests.acceptance.transients import FAST, SLOW
+
+FRITZ = ("fritz-01", "fritz-02")
+
+
+@pytest.fixture(scope="module")
+def filters(nights: Nights) -> dict[str, Filter]:
+    """The active filters."""
+    return {one.name: one for one in FilterStore(mongo.database(nights.settings)).load_active("ZTF")}
+
+
+def selected(nights: Nights, one: Filter) -> set[int]:
+    """Candids that mongod selects from the archive."""
+    return {found["_id"] for found in mongo.database(nights.settings)["ZTF_alerts"].aggregate(archive_pipeline(one))}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filter_passes_what_mongod_selects_from_the_archive(
+    nights: Nights, filters: dict[str, Filter], name: str
+) -> None:
+    found = selected(nights, filters[name])
+    assert set(nights.passed[name]) == found
+    alerts = mongo.database(nights.settings)["ZTF_alerts"].count_documents({})
+    assert 0 < len(found) < alerts
+    matches = mongo.database(nights.settings)["ZTF_filter_matches"]
+    stored = Counter(match["candid"] for match in matches.find({"filter_name": name}))
+    assert stored == dict.fromkeys(found, 1)
+
+
+@pytest.mark.parametrize("name", FRITZ)
+def test_a_fritz_filter_as_it_was_written_selects_the_same(nights: Nights, shared: Path, name: str) -> None:
+    """Its own prefix joins the light curve by hand, in mongod; without the last stage, which drops ``_id``."""
+    source, programids = FILTERS[name]
+    *stages, last = load_pipeline(shared, source)
+    assert last["$project"]["_id"] == 0
+    seen = {"$match": {"candidate.programid": {"$in": programids}}}
+    found = mongo.database(nights.settings)["ZTF_alerts"].aggregate([seen, *stages])
+    assert {document["_id"] for document in found} == set(nights.passed[name])
+
+
+def test_what_was_changed_in_fritz_filters_is_told(nights: Nights, filters: dict[str, Filter]) -> None:
+    assert {name: nights.changes[name] for name in FILTERS if name not in FRITZ} == {
+        name: [] for name in FILTERS if name not in FRITZ
+    }
+    assert nights.changes["fritz-01"] == [
+        "stage 1: removed the $project that drops cutoutScience, cutoutTemplate, cutoutDifference: "
+        "alerts come without cutouts",
+        "stage 2: removed the $lookup in ZTF_alerts_aux: the light curve comes with the alert",
+        "stage 3: removed the $replaceRoot that merges the light curve: it is merged already",
+        "stage 4: prv_candidates: removed the condition that programid is in [1]: the filter's permissions see to it",
+        "stage 4: removed the $project, which then only keeps fields of the alert",
+        "stage 7: _id is kept: matches are known by it",
+        "added as stage 2: candid, which is _id here",
+    ]
+    assert nights.changes["fritz-02"][2] == "stage 3: cross_matches: taken from the alert instead of from aux"
+    for name in FRITZ:
+        stages = [next(iter(stage)) for stage in filters[name].pipeline]
+        assert stages == ["$match", "$addFields", "$addFields", "$project"]
+
+
+def test_fast_selects_the_made_up_fast_transients_on_their_second_night(nights: Nights) -> None:
+    alerts = mongo.database(nights.settings)["ZTF_alerts"]
+    made = {alert["_id"]: alert for alert in alerts.find({"objectId": {"$in": [*FAST, *SLOW]}})}
+    assert len(made) == 2 * len(FAST | SLOW)
+    chosen = [made[candid] for candid in set(nights.passed["fast"]) & made.keys()]
+    assert {alert["objectId"] for alert in chosen} == set(FAST)
+    assert all(alert["candidate"]["ndethist"] == 2 for alert in chosen)
+    for alert in chosen:  # the statistics see the same change
+        discovery, later = FAST[alert["objectId"]]
+        slope = alert["properties"]["photstats"]["g"]["rising" if later < discovery else "fading"]
+        assert slope["rate"] == pytest.approx((later - discovery) / 0.9951, rel=1e-3)
