@@ -159,13 +159,13 @@ class Chain:
             self.tend(moved, PATIENCE, "getting through what is in the topics", 0.25)
 
     def journal(self, worker: str, stage: Stage) -> list[str]:
-        """Records that a stage of a worker has in hand (or had, when it died): topic, partition and offset."""
+        """Records that a stage of a worker has in hand, or had when it died; each ends in topic/partition/offset."""
         topic = names.topic("ztf", stage.source, self.config.topic_prefix)
         held: list[str] = []
         for path in self.supervisor.data_folder(*place(worker)).glob("*.json"):
             with suppress(OSError, ValueError, KeyError):  # it is being written
                 line, _, _ = path.read_bytes().partition(b"\n")
-                held += [name for name in json.loads(line)["in_hand"] if name.startswith(f"{topic}/")]
+                held += [name for name in json.loads(line)["in_hand"] if f"{topic}/" in name]
         return held
 
     def pid(self, worker: str) -> int | None:

@@ -191,7 +191,7 @@ class Faults:
             held = self.chain.journal(worker, stage)
             records = [name.rsplit("/", 2) for name in held]
             if records and held != self._left.get((worker, stage.name)):
-                topic = records[0][0]
+                topic = names.topic("ztf", stage.source, self.chain.config.topic_prefix)
                 done = committed(self.chain.config, group, {topic: self.chain.config.partitions})
                 counts[stage.name] = sum(int(at) >= done.get((topic, int(p)), 0) for _, p, at in records)
             self._left[worker, stage.name] = held
