@@ -104,7 +104,7 @@ class Delivery:
         self.batch_seconds = batch_ms / 1000
         self.output = output
         self.handled = 0
-        self._dropped: int | None = None  # assignment of which no record is handled any more
+        self._dropped: int | None = None  # generation of which no record is handled any more
         self._reminded = float("-inf")
 
     async def run(self, stream: Any) -> None:
@@ -142,7 +142,7 @@ class Delivery:
                 await self._handle(stream, records, generation)
         except _Dropped:
             log.warning("%s: partitions were revoked, or the worker ends; records in hand dropped", self.stage)
-            self._dropped = self.app.assignments
+            self._dropped = generation  # that of these records: by now there may be another
             for event in events:
                 self._forget(event)
 
@@ -235,7 +235,7 @@ class Delivery:
         revoked = self.app.seconds_revoked()
         owned = (
             self.app.consumer_generation_id == generation == message.generation_id
-            and self._dropped != self.app.assignments
+            and generation != self._dropped
             and message.tp in self.app.consumer.assignment()
             and (revoked is None or revoked < 0.8 * self.app.conf.broker_rebalance_timeout)  # Kafka waits for us
         )

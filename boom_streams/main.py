@@ -51,8 +51,6 @@ class BoomApp(faust.App):
     deliveries: dict[str, Delivery]
     journal: Journal
     pulse: Pulse
-    assignments: int = 0
-    """How often partitions have been assigned."""
     _revoked_at: float | None = None
 
     def seconds_revoked(self) -> float | None:
@@ -64,7 +62,6 @@ class BoomApp(faust.App):
         await super()._on_partitions_revoked(revoked)
 
     async def _on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
-        self.assignments += 1
         self._revoked_at = None
         await super()._on_partitions_assigned(assigned, generation_id)
 

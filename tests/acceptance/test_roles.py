@@ -119,7 +119,7 @@ def test_a_bad_record_at_each_stage_is_one_dead_letter_and_the_others_go_on(role
 
 def test_a_bad_record_is_listed_shown_and_replayed(roles: Roles, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = roles.settings
-    topic = names.topic("ZTF", "classified", settings.topic_prefix)
+    topic = names.topic("ZTF", "filtered", settings.topic_prefix)
     writer = Writer(settings)
     writer.send(topic, BAD[1], b"listed", 3)
     writer.finish()

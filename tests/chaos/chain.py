@@ -159,7 +159,7 @@ class Chain:
             self.tend(moved, PATIENCE, "getting through what is in the topics", 0.25)
 
     def journal(self, worker: str, stage: Stage) -> list[str]:
-        """Records that a stage of a worker has in hand, or had when it died; each ends in topic/partition/offset."""
+        """Names of the records that a stage of a worker has in hand, or had when it died: …topic/partition/offset."""
         topic = names.topic("ztf", stage.source, self.config.topic_prefix)
         held: list[str] = []
         for path in self.supervisor.data_folder(*place(worker)).glob("*.json"):

@@ -36,7 +36,9 @@ def add_past(config: Settings, log: RawLog) -> int:
     """Put earlier light curves of some of the log's objects into the archive; return their number."""
     survey = get_survey("ztf")
     values = [entry.value for entry in log.entries if entry.key and not entry.headers][:: 2 * _SHARE]
-    objects = {alert.object_id: _earlier(alert) for alert in survey.decode(values) if isinstance(alert, Alert)}
+    alerts = [alert for alert in survey.decode(values) if isinstance(alert, Alert)]
+    # the others' packets say that there is nothing so early
+    objects = {alert.object_id: _earlier(alert) for alert in alerts if alert.history_start < alert.jd - _DAYS}
     records = []
     for alert in objects.values():
         arrival = history.Arrival(survey, alert.object_id, alert.candid, alert.jd, alert.programid, alert.series)

@@ -8,6 +8,9 @@ import signal
 import time
 from collections.abc import Callable
 
+from confluent_kafka import ConsumerGroupState
+
+from boom_streams import kafka
 from tests.delivery.harness import Bench, wait_for
 
 
@@ -84,6 +87,31 @@ def test_a_held_batch_does_not_hold_up_a_rebalance_nor_the_end(make_bench: Calla
     assert [bench.ids(p) for p in (0, 1)] == [list(range(p, 60, 2)) for p in (0, 1)]
     assert bench.rebuilt() == bench.stored("c") == {f"k{k}": list(range(k, 60, 2)) for k in (0, 1)}
     assert json.loads((bench.folder / "a" / "journal.json").read_text())["deaths"] == {}
+
+
+def test_what_is_dropped_late_does_not_stop_the_new_assignment(make_bench: Callable[..., Bench]) -> None:
+    """A batch of a stage without tables is in hand during a whole rebalance: its drop is the old assignment's."""
+    bench = make_bench(role="sink", partitions=2)
+    tasks = [{"id": i, "key": f"k{i % 2}", "partition": i % 2} for i in range(20)]
+    tasks[0]["do"] = tasks[1]["do"] = "wait"
+    bench.produce(tasks)
+    first = bench.start("a")
+    bench.wait_gate("process")
+    second = bench.start("b")
+    wait_for(lambda: assigned(bench) == [1, 1], "each worker has a partition")
+    bench.open_gate("process")
+    bench.produce([{"id": i, "key": f"k{i % 2}", "partition": i % 2} for i in range(20, 40)])
+    bench.wait_committed(first, second)
+    assert [sorted(set(bench.ids(p))) for p in (0, 1)] == [list(range(p, 40, 2)) for p in (0, 1)]
+    assert (bench.end(first), bench.end(second)) == (0, 0)
+
+
+def assigned(bench: Bench) -> list[int]:
+    """Number of partitions of each member of the group, when it is stable."""
+    (future,) = kafka.admin(bench.settings).describe_consumer_groups([bench.group]).values()
+    group = future.result(10)
+    stable = group.state is ConsumerGroupState.STABLE
+    return [len(member.assignment.topic_partitions) for member in group.members] if stable else []
 
 
 def test_a_stage_that_hangs_cannot_hold_up_the_end(make_bench: Callable[..., Bench]) -> None:
