@@ -60,10 +60,16 @@ def _seek_everything(original: Any) -> Any:
         offsets = await original(self)
         fresh = [tp for tp, offset in offsets.items() if not offset and not self.consumer._is_changelog_tp(tp)]
         if fresh:
-            await self.call_thread(self._ensure_consumer().seek_to_beginning, *fresh)
+            await self.call_thread(_seek_to_beginning, self._ensure_consumer(), fresh)
         return offsets
 
     return seek
+
+
+async def _seek_to_beginning(consumer: Any, partitions: list[Any]) -> None:
+    """Seek at once, as the client does with a committed offset; its own method waits for its fetches first."""
+    for partition, first in (await consumer.beginning_offsets(partitions)).items():
+        consumer.seek(partition, first)
 
 
 def watch_copartitioning(app: Any, tables: Iterable[tuple[StateTable, list[str]]]) -> None:
