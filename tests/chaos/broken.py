@@ -2,8 +2,8 @@
 
     python -m tests.chaos.broken MODE worker -l warn …
 
-Each mode widens the moment in which the missing piece matters, so that few faults are enough to hit it; ``…-slow`` is
-the control, as slow and not broken, and must pass.
+Each mode widens the moment in which the missing piece matters, so that few faults are enough to hit it; ``slow-…`` are
+the controls, as slow and not broken, and must pass.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _PAUSE = 1.2
 _SEEK = 1.0
 
 
-def _slow_output() -> None:
-    """Outputs are sent late."""
+def _slow_sending() -> None:
+    """RocksDB is written, and changelogs and outputs are sent some time after."""
     from boom_streams.agents.output import Output
 
     _before(Output, "send")
@@ -72,13 +72,6 @@ def _no_recovery_patch() -> None:
     setattr(safety, "_stop_flow_first", lambda original: original)  # noqa: B010
 
 
-def _slow_changelog() -> None:
-    """RocksDB is written, and the changelog some time after."""
-    from boom_streams.agents.delivery import Delivery
-
-    _before(Delivery, "_send_changelog")
-
-
 def _no_repeated_write() -> None:
     """A value that a table has already is not written again."""
     from boom_streams.tables.store import View
@@ -105,12 +98,11 @@ def _before(owner: type, name: str, seconds: float = _PAUSE) -> None:
 
 #: What is done to a worker in each mode.
 MODES: dict[Mode, tuple[Callable[[], None], ...]] = {
-    "ack-slow": (_slow_output,),
-    "ack-first": (_slow_output, _acknowledge_first),
-    "recovery-slow": (_slow_seek,),
+    "slow-sending": (_slow_sending,),
+    "ack-first": (_slow_sending, _acknowledge_first),
+    "no-repeated-write": (_slow_sending, _no_repeated_write),
+    "slow-recovery": (_slow_seek,),
     "no-recovery-patch": (_slow_seek, _no_recovery_patch),
-    "repeat-slow": (_slow_changelog,),
-    "no-repeated-write": (_slow_changelog, _no_repeated_write),
 }
 
 
