@@ -29,9 +29,9 @@ def test_what_was_fetched_during_the_seek_is_handled(make_bench: Callable[..., B
     bench.produce({"id": i, "key": f"k{i % 9}"} for i in range(1500))
     variables = {} if patched else {"WITHOUT_PATCH": "1"}
     worker = bench.start(SLOW_SEEK="1.0", PAUSE_PER_BATCH="0.04", **variables)
-    wait_for(lambda: 1499 in bench.ids(), "the last record was handled")
-    missing = set(range(1500)) - set(bench.ids())
-    assert (missing == set()) == patched
+    seen = wait_for(lambda: 1499 in (ids := bench.ids()) and ids, "the last record was handled")
+    missing = sorted(set(range(1500)) - set(seen))
+    assert (not missing) == patched, f"{len(missing)} of 1500 missing: {missing[:3]} to {missing[-3:]}"
     if patched:
         bench.wait_committed(worker)
 
