@@ -24,6 +24,9 @@ _PAUSE = 1.2
 #: A seek that takes so long lets records arrive before it, unless the flow is stopped.
 _SEEK = 1.0
 
+#: A record that takes so long leaves others in Faust's queue behind it, which is cleared after the seek.
+_STEP = 0.01
+
 
 def _slow_sending() -> None:
     """RocksDB is written, and changelogs and outputs are sent some time after."""
@@ -54,10 +57,10 @@ def _slow_seek() -> None:
     """The seek after a recovery takes its time, and each batch some."""
     from faust.transport.drivers.aiokafka import Consumer
 
-    from boom_streams.agents.delivery import Delivery
+    from boom_streams.agents.work import Inbox
 
     _before(Consumer, "perform_seek", _SEEK)
-    _before(Delivery, "_finish", 0.05)
+    _before(Inbox, "put", _STEP)
 
 
 def _no_recovery_patch() -> None:
