@@ -2,8 +2,8 @@
 
     python -m tests.chaos.broken MODE worker -l warn …
 
-Each mode widens the moment in which the missing piece matters, so that few faults are enough to hit it; ``…-slow`` is
-the control, as slow and not broken, and must pass.
+Each mode widens the moment in which the missing piece matters, so that few faults are enough to hit it; ``slow-…`` are
+the controls, as slow and not broken, and must pass.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ _PAUSE = 1.2
 #: A seek that takes so long lets records arrive before it, unless the flow is stopped.
 _SEEK = 1.0
 
+#: A record that takes so long leaves others in Faust's queue behind it, which is cleared after the seek.
+_STEP = 0.01
 
-def _slow_output() -> None:
-    """Outputs are sent late."""
+
+def _slow_sending() -> None:
+    """RocksDB is written, and changelogs and outputs are sent some time after."""
     from boom_streams.agents.output import Output
 
     _before(Output, "send")
@@ -54,10 +57,10 @@ def _slow_seek() -> None:
     """The seek after a recovery takes its time, and each batch some."""
     from faust.transport.drivers.aiokafka import Consumer
 
-    from boom_streams.agents.delivery import Delivery
+    from boom_streams.agents.work import Inbox
 
     _before(Consumer, "perform_seek", _SEEK)
-    _before(Delivery, "_finish", 0.05)
+    _before(Inbox, "put", _STEP)
 
 
 def _no_recovery_patch() -> None:
@@ -70,13 +73,6 @@ def _no_recovery_patch() -> None:
     for name in ("on_recovery_completed", "_resume_streams"):
         setattr(Recovery, name, getattr(Recovery, name).__wrapped__)
     setattr(safety, "_stop_flow_first", lambda original: original)  # noqa: B010
-
-
-def _slow_changelog() -> None:
-    """RocksDB is written, and the changelog some time after."""
-    from boom_streams.agents.delivery import Delivery
-
-    _before(Delivery, "_send_changelog")
 
 
 def _no_repeated_write() -> None:
@@ -105,12 +101,11 @@ def _before(owner: type, name: str, seconds: float = _PAUSE) -> None:
 
 #: What is done to a worker in each mode.
 MODES: dict[Mode, tuple[Callable[[], None], ...]] = {
-    "ack-slow": (_slow_output,),
-    "ack-first": (_slow_output, _acknowledge_first),
-    "recovery-slow": (_slow_seek,),
+    "slow-sending": (_slow_sending,),
+    "ack-first": (_slow_sending, _acknowledge_first),
+    "no-repeated-write": (_slow_sending, _no_repeated_write),
+    "slow-recovery": (_slow_seek,),
     "no-recovery-patch": (_slow_seek, _no_recovery_patch),
-    "repeat-slow": (_slow_changelog,),
-    "no-repeated-write": (_slow_changelog, _no_repeated_write),
 }
 
 

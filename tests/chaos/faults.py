@@ -34,8 +34,8 @@ __all__ = ["Fault", "Faults", "plan"]
 
 _REBALANCING = {ConsumerGroupState.PREPARING_REBALANCING, ConsumerGroupState.COMPLETING_REBALANCING}
 
-#: Seconds to wait for a worker to have records in hand, seconds after which any such moment will do, and seconds
-#: after which more of the log is fed.
+#: Seconds to wait for a worker to have records in hand, seconds after which any such moment will do, and seconds after
+#: which more of the log is fed.
 _WORK, _CHOOSY, _HUNGRY = 120.0, 15.0, 4.0
 
 #: A batch that was in hand so many seconds ago will hardly have been committed.
@@ -116,7 +116,7 @@ class Faults:
         """Do it, and wait as long as it takes."""
         self.say(str(fault))
         if fault.kind == "late":
-            worker = self._busy(fault.stage)
+            worker = self._busy(fault.stage, choosy=0.0)
             self.chain.rest(_LATE)
             self._kill(worker)
         elif fault.kind in ("kill", "wipe"):
@@ -128,8 +128,11 @@ class Faults:
         else:
             self._restart_service(fault.kind)
 
-    def _busy(self, stage: Stage) -> str:
-        """A worker that has just handled a batch of the stage and has begun the next: looked at all the time."""
+    def _busy(self, stage: Stage, choosy: float = _CHOOSY) -> str:
+        """A worker that has just handled a batch of the stage and has begun the next: looked at all the time.
+
+        After ``choosy`` seconds any that has records in hand.
+        """
         workers = [f"{stage.role}-{index}" for index in range(self.chain.workers[stage.role])]
         seen: dict[str, tuple[list[str], float]] = {}
         start = fed = time.monotonic()
@@ -142,7 +145,7 @@ class Faults:
                     continue
                 before, when = seen.get(worker, (held, 0.0))
                 now = time.monotonic()
-                if (held != before and now - when < _JUST) or now - start > _CHOOSY:
+                if (held != before and now - when < _JUST) or now - start >= choosy:
                     return worker
                 seen[worker] = (held, now)
             if time.monotonic() - fed > _HUNGRY:
