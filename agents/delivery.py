@@ -133,7 +133,7 @@ class Delivery:
 
     async def _handle_events(self, stream: Any, events: list[Any]) -> None:
         generation = self.app.consumer_generation_id
-        records = [Record.of(event) for event in events if self._owned(event, generation)]
+        records = [Record.of(event) for event in self._owned(events, generation)]
         try:
             if any(self.journal.suspect(self._name(record)) for record in records):
                 for record in records:  # one at a time: the order of a partition's records is kept
@@ -227,21 +227,25 @@ class Delivery:
 
     def _check_owned(self, work: Work, generation: int) -> None:
         self.pulse.check()
-        if not all(self._owned(record.event, generation) for record in work.records):
+        if len(self._owned([record.event for record in work.records], generation)) < len(work.records):
             raise _Dropped
 
-    def _owned(self, event: Any, generation: int) -> bool:
-        message = event.message
+    def _owned(self, events: Sequence[Any], generation: int) -> list[Any]:
+        """Those of the events that are ours to handle; the others are forgotten."""
         revoked = self.app.seconds_revoked()
-        owned = (
-            self.app.consumer_generation_id == generation == message.generation_id
-            and generation != self._dropped
-            and message.tp in self.app.consumer.assignment()
+        current = (
+            self.app.consumer_generation_id == generation != self._dropped
             and (revoked is None or revoked < 0.8 * self.app.conf.broker_rebalance_timeout)  # Kafka waits for us
         )
-        if not owned:
-            self._forget(event)
-        return bool(owned)
+        assigned = self.app.consumer.assignment() if current else set()
+        owned = []
+        for event in events:
+            message = event.message
+            if message.generation_id == generation and message.tp in assigned:
+                owned.append(event)
+            else:
+                self._forget(event)
+        return owned
 
     def _forget(self, event: Any) -> None:
         """Have no rebalance wait for an event that comes again to its owner."""

@@ -33,8 +33,10 @@ class Send:
     @property
     def size(self) -> int:
         """Most bytes that it takes in Kafka, alone in its batch."""
-        headers = sum(len(name.encode()) + len(value or b"") + 10 for name, value in self.headers)
-        return _OVERHEAD + len(self.key or b"") + len(self.value or b"") + headers
+        size = _OVERHEAD + len(self.key or b"") + len(self.value or b"")
+        for name, value in self.headers:
+            size += len(name.encode()) + len(value or b"") + 10
+        return size
 
 
 class Output:

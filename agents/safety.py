@@ -22,7 +22,7 @@ STUCK = 60.0
 
 
 def write_before_reading() -> None:
-    """Patch Faust once: an idempotent producer, and no flow between recovery and its seek.
+    """Patch Faust once: an idempotent producer, no flow between recovery and its seek, a seek that leaves nothing out.
 
     Faust resumes the partitions before it seeks to the committed offsets, and then clears its queues: what
     it fetched in between is never handled (faust-streaming issue 596). Stopping the flow first cures it.
@@ -33,6 +33,9 @@ def write_before_reading() -> None:
         original = getattr(Recovery, name)
         if not hasattr(original, "__wrapped__"):
             setattr(Recovery, name, _stop_flow_first(original))
+    seek = driver.AIOKafkaConsumerThread.seek_to_committed
+    if not hasattr(seek, "__wrapped__"):
+        setattr(driver.AIOKafkaConsumerThread, "seek_to_committed", _seek_everything(seek))  # noqa: B010
     setattr(driver.Producer, "_settings_extra", lambda self: {"acks": "all", "enable_idempotence": True})  # noqa: B010
 
 
@@ -44,6 +47,23 @@ def _stop_flow_first(original: Any) -> Any:
         return await original(self, generation_id)
 
     return stopped
+
+
+def _seek_everything(original: Any) -> Any:
+    """Seek partitions without a committed offset too, to their beginning.
+
+    The client leaves them where they are: what was fetched and thrown away around a recovery would be passed over.
+    """
+
+    @functools.wraps(original)
+    async def seek(self: Any) -> Any:
+        offsets = await original(self)
+        fresh = [tp for tp, offset in offsets.items() if not offset and not self.consumer._is_changelog_tp(tp)]
+        if fresh:
+            await self.call_thread(self._ensure_consumer().seek_to_beginning, *fresh)
+        return offsets
+
+    return seek
 
 
 def watch_copartitioning(app: Any, tables: Iterable[tuple[StateTable, list[str]]]) -> None:

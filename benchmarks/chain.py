@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,7 +26,7 @@ from boom_streams import layout, mongo, names, services, status
 from boom_streams.errors import BoomError, ServiceError
 from boom_streams.init import initialise
 from boom_streams.kafka import admin
-from boom_streams.offsets import watermarks
+from boom_streams.offsets import disconnect, watermarks
 from boom_streams.services.state import Endpoints
 from boom_streams.settings import Settings, load_settings
 from boom_streams.supervise import Supervisor, environment
@@ -139,7 +140,8 @@ class Chain:
             self._replayer = _start_replayer(self.settings, self._extra())
             self._supervisor.start()
             self._await_workers()
-        except BaseException:
+        except BaseException as error:
+            traceback.clear_frames(error.__traceback__)
             self._end()
             raise
         return self
@@ -147,6 +149,7 @@ class Chain:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        traceback.clear_frames(trace)  # what failed holds connections
         self._end()
 
     def warm_up(self, night: Night) -> None:
@@ -261,7 +264,7 @@ class Chain:
             for future in client.delete_topics(ours).values():
                 future.result(10)
             del client
-        admin.cache_clear()  # librdkafka can wait for ever for a broker that has ended
+        disconnect()
         shutil.rmtree(self.settings.data_dir, ignore_errors=True)
 
 
@@ -290,6 +293,6 @@ def _start_replayer(settings: Settings, extra: Mapping[str, str]) -> subprocess.
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | environment(settings) | extra,
+        env={**os.environ, **environment(settings), **extra},
         start_new_session=True,
     )

@@ -18,7 +18,7 @@ from boom_streams.services.state import Endpoints
 __all__ = ["Figures", "HistoryCost", "Plan", "Say", "execute"]
 
 #: Times the history of a packet, and how many alerts are enough to measure it.
-_FACTORS, _FACTOR_ALERTS = (1, 3, 10), 2000
+_FACTORS, _FACTOR_ALERTS = (1, 3, 10), 1000
 
 #: History points of the longest packets, and number of such alerts.
 _LONG_POINTS, _LONG_ALERTS = 2500, 400

@@ -90,6 +90,7 @@ def running_services(keep: bool) -> Iterator[Settings]:
         yield load_settings()
     finally:
         if not keep and not before:
+            offsets.disconnect()
             services.stop(config.data_dir)
 
 

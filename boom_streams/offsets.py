@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -15,7 +16,7 @@ from boom_streams.kafka import TIMEOUT, admin, consumer, fail, partition_counts,
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
 
-__all__ = ["NO_COORDINATOR", "PATIENCE", "committed", "headers_of", "scan", "watermarks"]
+__all__ = ["NO_COORDINATOR", "PATIENCE", "committed", "disconnect", "headers_of", "scan", "watermarks"]
 
 #: A request to a group's coordinator is made again after this, seconds: librdkafka does not look for a coordinator
 #: again while it waits, and a broker that has had no group yet has none.
@@ -96,6 +97,17 @@ def _asking(settings: Settings, group: str) -> Consumer:
     coordinator has moved.
     """
     return consumer(settings, group)
+
+
+def disconnect() -> None:
+    """End the process's connections; whoever stops Kafka calls it first.
+
+    A client of librdkafka that is destroyed after its broker has ended can wait for ever, so that the process
+    would not end.
+    """
+    _asking.cache_clear()
+    admin.cache_clear()
+    gc.collect()  # errors of failed requests refer to themselves, and to the client
 
 
 def scan(

@@ -11,7 +11,7 @@ from boom_streams.agents.classify import classified_value, take
 from boom_streams.agents.delivery import Process, Record, Result, Work
 from boom_streams.agents.enrich import enriched_record
 from boom_streams.agents.output import Send
-from boom_streams.schema.filtered import Passed, encode_filtered
+from boom_streams.schema.filtered import Passed, encode_body
 from boom_streams.surveys import Alert, Survey, get_survey
 
 ZTF = get_survey("ztf")
@@ -92,7 +92,7 @@ def classified(
 def filtered(value: bytes, *filter_ids: str, annotations: str = "{}", survey: Survey = ZTF) -> bytes:
     """A record of ``<survey>.filtered`` of a classified one that passed some filters."""
     passed = [Passed(name, f"named-{name}", "v1", annotations) for name in filter_ids]
-    return encode_filtered(survey, wire.fields(value), passed, frozenset(range(-128, 128)), None)
+    return encode_body(survey, wire.fields(value), frozenset(range(-128, 128)), None).container(passed)
 
 
 def points_of(classified_record: Mapping[str, Any], name: str, survey: Survey = ZTF) -> points.Points:

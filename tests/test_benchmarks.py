@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import fastavro
 import pytest
@@ -135,6 +136,7 @@ def test_longer_histories_are_as_long_as_they_say(shared: Path, tmp_path: Path) 
     again = night.make(tmp_path / "cache", shared / "bench" / "make_night.py", 2, lambda files: None)
     assert made == again  # a night that is large enough is used
     assert len(made.files(4)) == 4
+    original = next(fastavro.reader(BytesIO(made.updates[0].read_bytes())))
     lengths = {}
     for factor in (1, 3):
         longer, mean = night.long_history(made, tmp_path / str(factor), 4, factor)
@@ -142,7 +144,13 @@ def test_longer_histories_are_as_long_as_they_say(shared: Path, tmp_path: Path) 
         counts = [len(packet["prv_candidates"]) + len(packet["fp_hists"]) for packet in packets]  # type: ignore[index,call-overload]
         assert mean == sum(counts) / len(counts)
         lengths[factor] = mean
+        assert {"prv_candidates", "fp_hists", "candidate"} >= _different(packets[2], original)
     assert 2 < lengths[3] / lengths[1] <= 3
+
+
+def _different(packet: Any, other: Any) -> set[str]:
+    assert packet.keys() == other.keys()
+    return {name for name in packet if packet[name] != other[name]}
 
 
 def test_figures_are_shown(capsys: pytest.CaptureFixture[str]) -> None:

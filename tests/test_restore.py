@@ -16,7 +16,8 @@ from boom_streams.history_table import Head
 from boom_streams.settings import Settings
 from tests import chain
 from tests.chain import ZTF, Memory
-from tests.objects import OBJECT, Packet, known, packets_of, place
+from tests.objects import OBJECT, START, Packet, known, packets_of, place
+from tests.ztf_packets import candidate, container
 
 DAYS = [0.0, 1.0, 9.49, 9.51, 29.0, 40.0, 364.9, 366.0]
 
@@ -150,12 +151,16 @@ def test_the_archive_comes_back_and_knows_nothing() -> None:
 
 
 def test_what_was_restored_reaches_the_changelog_with_the_repeated_alert(archive: Archive) -> None:
-    """Killed after RocksDB was written and before the changelog was."""
-    packets = packets_of([0.0, 364.9, 800.0], 6)
-    archive.write_classified(classify(Memory(), packets[:2]))
+    """Killed after RocksDB was written and before the changelog was: months that the packet does not touch, too."""
+    old, new = (
+        Packet(candid, START + day, container(candid=candid, candidate=candidate(candid=candid, jd=START + day)))
+        for candid, day in ((1000, 0.0), (1001, 200.0))
+    )
+    archive.write_classified(classify(Memory(), [old]))
     store = Memory()
     restore(store, archive)
-    classify(store, packets[2:])
+    classify(store, [new])
+    assert len(store) == 3, "the head and two months"
     store.puts = []
-    classify(store, packets[2:])
+    classify(store, [new])
     assert dict(store.puts) == dict(store)

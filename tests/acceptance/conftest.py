@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fastavro
 import pytest
 
 from boom_streams import dead, demo, mongo, names
@@ -154,3 +155,10 @@ def add_filters(settings: Settings, shared: Path) -> dict[str, list[str]]:
 def load_pipeline(shared: Path, source: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Pipeline of a file of `shared/data/filters`; one that is a pipeline already is returned."""
     return json.loads((shared / "data/filters" / source).read_text()) if isinstance(source, str) else source
+
+
+def packets(folder: Path) -> Iterator[dict[str, Any]]:
+    """Packets of a night, read by fastavro alone."""
+    for path in sorted(path for path in folder.rglob("*.avro") if path.is_file()):
+        with path.open("rb") as file:
+            yield from fastavro.reader(file)  # type: ignore[misc]

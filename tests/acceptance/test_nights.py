@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fastavro
 import pytest
 
 from boom_streams import mongo, names
-from tests.acceptance.conftest import KINDS, Nights
+from tests.acceptance.conftest import KINDS, Nights, packets
 
 REFERENCE = 2695378462115010012
 
 #: Files of `alerts/ztf` that cannot be read to their end, as the README of the data names them.
 BROKEN = {"121540793515135009", "121540793515135010", "516434762915010006", "516442805615015004"}
 TRUNCATED = {"516401801315010009", "516442330015015017", "516476004815015005"}
-
-
-def packets(folder: Path) -> Iterator[dict[str, Any]]:
-    """Packets of a night, read by fastavro alone."""
-    for path in sorted(folder.rglob("*.avro")):
-        with path.open("rb") as file:
-            yield from fastavro.reader(file)  # type: ignore[misc]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from boom_streams import mongo
 from boom_streams.filters import Filter, FilterStore, archive_pipeline
-from tests.acceptance.conftest import FILTERS, Nights, load_pipeline
+from tests.acceptance.conftest import FILTERS, Nights, load_pipeline, packets
 from tests.acceptance.transients import FAST, SLOW
 
 FRITZ = ("fritz-01", "fritz-02")
@@ -26,17 +26,33 @@ def selected(nights: Nights, one: Filter) -> set[int]:
     return {found["_id"] for found in mongo.database(nights.settings)["ZTF_alerts"].aggregate(archive_pipeline(one))}
 
 
+@pytest.fixture(scope="module")
+def contradicted(shared: Path) -> set[int]:
+    """Alerts whose packet lists a detection at another time than the detection's own alert, which wins, has.
+
+    A simulator has moved the times of 20231018. Such an alert is judged by what is known when it comes, and the
+    archive knows better once the other alert has come.
+    """
+    sent = {packet["candid"]: packet for packet in packets(shared / "data/alerts/ztf/20231018")}
+    return {
+        candid
+        for candid, packet in sent.items()
+        for point in packet["prv_candidates"] or ()
+        if point["candid"] in sent and sent[point["candid"]]["candidate"]["jd"] != point["jd"]
+    }
+
+
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_passes_what_mongod_selects_from_the_archive(
-    nights: Nights, filters: dict[str, Filter], name: str
+    nights: Nights, filters: dict[str, Filter], contradicted: set[int], name: str
 ) -> None:
-    found = selected(nights, filters[name])
-    assert set(nights.passed[name]) == found
+    found, passed = selected(nights, filters[name]), set(nights.passed[name])
+    assert passed - contradicted == found - contradicted
     alerts = mongo.database(nights.settings)["ZTF_alerts"].count_documents({})
-    assert 0 < len(found) < alerts
+    assert 0 < len(found - contradicted) < alerts
     matches = mongo.database(nights.settings)["ZTF_filter_matches"]
     stored = Counter(match["candid"] for match in matches.find({"filter_name": name}))
-    assert stored == dict.fromkeys(found, 1)
+    assert stored == dict.fromkeys(passed, 1)
 
 
 @pytest.mark.parametrize("name", FRITZ)

@@ -43,7 +43,9 @@ def test_a_worker_survives_or_ends_and_loses_nothing(bench: Bench, own_kafka: Pa
     local.start(own_kafka, only="kafka")
     kafka.admin.cache_clear()
     bench.produce({"id": i, "key": f"k{i % 5}"} for i in range(51, 100))
-    wait_for(lambda: worker.poll() is not None or bench.is_committed(), "the worker goes on, or ends", 120)
+    wait_for(
+        lambda: worker.poll() is not None or bench.is_committed(), f"the worker goes on, or ends; {bench.log()}", 120
+    )
     if worker.poll() is None:
         assert bench.end(worker) in (0, 70)
     else:

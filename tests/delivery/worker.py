@@ -146,14 +146,16 @@ def _handle(config: Settings, work: Work, gates: Gates, record: Record) -> Resul
     return Result([Send(topic, record.key, value, record.partition)])
 
 
-def _slow_the_seek(app: BoomApp, seconds: float) -> None:
-    """The seek after a recovery takes long, as on a busy broker."""
+def _slow_the_seek(seconds: float) -> None:
+    """The seek after a recovery takes long, and a poll that was under way brings records that nobody takes."""
     from faust.transport.consumer import Consumer
 
     original = Consumer.perform_seek
 
     async def slow(self: Any) -> None:
         await asyncio.sleep(seconds)
+        sources = {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
+        await self._getmany(active_partitions=sources, timeout=1.0)
         await original(self)
 
     Consumer.perform_seek = slow
@@ -190,7 +192,7 @@ def build() -> BoomApp:
     outputs.append(HoldingOutput(app.boom, gates))
     app.deliveries[STAGE].output = outputs[0]
     if seconds := os.environ.get("SLOW_SEEK"):
-        _slow_the_seek(app, float(seconds))
+        _slow_the_seek(float(seconds))
     if os.environ.get("WITHOUT_PATCH"):
         _without_patch()
     if offsets := os.environ.get("SKIP_ACK"):
