@@ -96,13 +96,14 @@ class Faults:
     redelivered: Counter[str] = field(default_factory=Counter)
     """Records that a killed worker had in hand and had not committed, a stage."""
     expected_exits: set[int] = field(default_factory=set)
-    kafka_away: bool = False
+    away: bool = False
+    """Kafka or mongod is away: a worker that starts then cannot, and says so."""
     _left: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     """What the journals of dead workers name, until their successors write them."""
 
     def on_exit(self, exited: Exit) -> None:
         """Note an exit; one that no fault explains shows that something is wrong."""
-        if exited.pid in self.expected_exits or self.kafka_away:
+        if exited.pid in self.expected_exits or self.away:
             return
         said = "\n".join(self.chain.said(exited.worker).splitlines()[-30:])
         if "was frozen for" in said:  # by a machine with too much to do; what a worker should do then
@@ -224,11 +225,10 @@ class Faults:
 
     def _restart_service(self, name: str) -> None:
         kill = self.chance.random() < 0.5
-        self.kafka_away = name == "kafka"
+        self.away = True
         services.stop(self.services, name, kill=kill)  # type: ignore[arg-type]
         self.chain.rest(1.0)
         services.start(self.services, name)  # type: ignore[arg-type]
         self.say(f"  {name} was {'killed' if kill else 'ended'} and runs again")
-        if name == "kafka":  # a worker that has lost it may exit for some time
-            self.chain.rest(10.0)
-            self.kafka_away = False
+        self.chain.rest(10.0)  # so long it may take a worker to give up
+        self.away = False

@@ -44,7 +44,7 @@ SHARED = ROOT.parent / "shared"
 USER_FILTER = SHARED / "data" / "filters" / "cats150" / "boom_throughput.pipeline.json"
 PARTITIONS = 4
 SESSION = 6.0
-ALERTS, SHORT, SELF_TEST_ALERTS = 5200, 1200, 500
+ALERTS, SHORT, SELF_TEST_ALERTS = 5000, 1200, 500
 
 #: Alerts a second while there are faults.
 RATE = 60.0
