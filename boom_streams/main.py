@@ -41,6 +41,9 @@ _MAKERS = {
     "sink_filtered": ("sink", "make_filtered"),
 }
 
+#: Roles that go on while MongoDB is away.
+_WITHOUT_ARCHIVE = ("enrich", "classify")
+
 Make = Callable[[Stage, Settings], Process]
 
 
@@ -71,7 +74,8 @@ class BoomApp(faust.App):
             if self.boom.init:
                 from boom_streams.init import initialise
 
-                for change in await asyncio.to_thread(initialise, self.boom):
+                archive = self.boom.role not in _WITHOUT_ARCHIVE
+                for change in await asyncio.to_thread(initialise, self.boom, archive=archive):
                     log.info("init: %s", change)
             self.journal.open()
         except Exception as error:
