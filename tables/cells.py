@@ -84,26 +84,37 @@ def record(sightings: Sequence[Sighting]) -> None:
     """Add detections to the objects they belong to; an object whose position moves changes its cell.
 
     A detection that is known leaves the values as they are and writes them again, those of the cells around it too:
-    the object may have left one of them with this detection.
+    the object may have left one of them with this detection. Detections of one object are added one after the other,
+    so that nothing depends on which of them came in one batch.
     """
-    if not sightings:
-        return
+    rest = list(sightings)
+    while rest:
+        first: dict[tuple[int, str, str], Sighting] = {}
+        later: list[Sighting] = []
+        for sighting in rest:
+            name = (sighting.view.partition, sighting.survey, sighting.object_id)
+            if first.setdefault(name, sighting) is not sighting:
+                later.append(sighting)
+        _record(list(first.values()))
+        rest = later
+
+
+def _record(sightings: Sequence[Sighting]) -> None:
+    """Add detections of different objects; one near an edge is known to both partitions, and is two here."""
     ra = np.array([s.ra for s in sightings])
     dec = np.array([s.dec for s in sightings])
     own = sky.cells(ra, dec, NSIDE)
     neighbours = sky.neighbour_cells(ra, dec, NSIDE, SCATTER_ARCSEC)
-    objects: dict[tuple[int, str, str], _Object] = {}
+    objects = []
     for sighting, cell, around in zip(sightings, own.tolist(), neighbours, strict=True):
-        # One partition's view is one table: an object near an edge is known to both partitions.
-        name = (sighting.view.partition, sighting.survey, sighting.object_id)
-        found = objects.setdefault(name, _Object(sighting.view, sighting.survey, sighting.object_id))
-        found.view = sighting.view
+        found = _Object(sighting.view, sighting.survey, sighting.object_id)
+        objects.append(found)
         for near in (cell, *around):
             _look(found, near)
-        found.repeated = found.repeated or sighting.candid in found.detections
+        found.repeated = sighting.candid in found.detections
         new = (sighting.jd, sighting.candid, sighting.ra, sighting.dec)
         found.detections.setdefault(sighting.candid, new)
-    _write(list(objects.values()))
+    _write(objects)
 
 
 def _look(found: _Object, cell: int) -> None:

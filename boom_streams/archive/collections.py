@@ -7,10 +7,13 @@ from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, GEOSPHERE, IndexModel
 from pymongo.database import Database
+from pymongo.errors import CollectionInvalid, OperationFailure
 
 from boom_streams.names import collection
 
 __all__ = ["ensure"]
+
+_EXISTS = 48
 
 _POSITION = IndexModel([("coordinates.radec_geojson", GEOSPHERE), ("_id", ASCENDING)], name="position")
 _INDEXES = {
@@ -39,13 +42,24 @@ def ensure(database: Database[dict[str, Any]], surveys: Iterable[str]) -> list[s
             name = collection(survey, kind)
             if name not in existing:
                 options: dict[str, Any] = {"storageEngine": _UNCOMPRESSED} if kind == "alerts_cutouts" else {}
-                database.create_collection(name, **options)
-                changes.append(f"created collection {name}")
+                changes += _create(database, name, **options)
             present = set(database[name].index_information())
             missing = [index for index in indexes if index.document["name"] not in present]
             if missing:
                 changes += [f"created index {made} of {name}" for made in database[name].create_indexes(missing)]
     if "filters" not in existing:
-        database.create_collection("filters")
-        changes.append("created collection filters")
+        changes += _create(database, "filters")
     return changes
+
+
+def _create(database: Database[dict[str, Any]], name: str, **options: Any) -> list[str]:
+    """Create a collection, unless another worker was faster."""
+    try:
+        database.create_collection(name, **options)
+    except CollectionInvalid:
+        return []
+    except OperationFailure as error:
+        if error.code != _EXISTS:
+            raise
+        return []
+    return [f"created collection {name}"]
