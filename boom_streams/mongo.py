@@ -8,12 +8,14 @@ from typing import Any
 
 from pymongo import MongoClient
 from pymongo.database import Database
+from pymongo.errors import BulkWriteError
 
 from boom_streams.settings import Settings
 
-__all__ = ["client", "database"]
+__all__ = ["client", "database", "duplicates"]
 
 _SELECTION_MS = 3000
+_DUPLICATE = 11000
 
 
 @cache
@@ -39,3 +41,17 @@ def client(config: Settings) -> MongoClient[dict[str, Any]]:
 def database(config: Settings) -> Database[dict[str, Any]]:
     """The broker's database."""
     return client(config)[config.mongo_db]
+
+
+def duplicates(error: BulkWriteError) -> list[int]:
+    """Places of the writes that were refused because their key is there already.
+
+    Raises
+    ------
+    BulkWriteError
+        The error itself, if it has any other reason.
+    """
+    problems = error.details["writeErrors"]
+    if error.details["writeConcernErrors"] or any(problem["code"] != _DUPLICATE for problem in problems):
+        raise error
+    return [problem["index"] for problem in problems]

@@ -21,6 +21,18 @@ RARE = [
 ]
 TIME = datetime.datetime(2021, 11, 21, tzinfo=datetime.UTC)
 
+#: What the translation of Fritz's first filter changes.
+FRITZ_01_CHANGES = [
+    "stage 1: removed the $project that drops cutoutScience, cutoutTemplate, cutoutDifference: "
+    "alerts come without cutouts",
+    "stage 2: removed the $lookup in ZTF_alerts_aux: the light curve comes with the alert",
+    "stage 3: removed the $replaceRoot that merges the light curve: it is merged already",
+    "stage 4: prv_candidates: removed the condition that programid is in [1]: the filter's permissions see to it",
+    "stage 4: removed the $project, which then only keeps fields of the alert",
+    "stage 7: _id is kept: matches are known by it",
+    "added as stage 2: candid, which is _id here",
+]
+
 NUMBERS = st.sampled_from(EDGES) | st.sampled_from(FLOATS) | st.integers(-3, 3)
 CONSTANTS = st.none() | st.booleans() | NUMBERS | st.sampled_from(["", "t", "1"])
 VALUES = CONSTANTS | st.sampled_from([*STRANGE, *RARE, TIME])

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 from boom_streams import layout, names
 from boom_streams.services.process import free_ports
 from boom_streams.supervise import Supervisor
 from tests.conftest import MakeSettings
+from tests.waiting import wait_for
 
 
 def test_enrich_and_classify_start_without_mongodb(make_settings: MakeSettings) -> None:
@@ -27,10 +25,3 @@ def test_enrich_and_classify_start_without_mongodb(make_settings: MakeSettings) 
         said = supervisor.log_file("sink", 0).read_text()
     assert exits == {"sink-0"}
     assert f"127.0.0.1:{port}" in said
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 90.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)

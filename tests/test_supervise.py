@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 
 from boom_streams.settings import Settings, load_settings
 from boom_streams.supervise import Exit, Supervisor, environment
+from tests.waiting import wait_for
 
 SLEEPS = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPS}"
@@ -32,15 +32,6 @@ def make(tmp_path: Path) -> Callable[..., Supervisor]:
         return Supervisor(load_settings(data_dir=tmp_path), **options)
 
     return make
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if result := condition():
-            return result
-        time.sleep(0.02)
-    raise AssertionError("it did not happen")
 
 
 def alive(pid: int) -> bool:

@@ -14,8 +14,9 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from boom_streams import wire
-from boom_streams.archive.light_curves import from_archive, is_duplicate, write_light_curves
+from boom_streams.archive.light_curves import from_archive, write_light_curves
 from boom_streams.errors import BadRecord
+from boom_streams.mongo import duplicates
 from boom_streams.names import collection
 from boom_streams.points import Points
 from boom_streams.schema.filtered import decode_filtered
@@ -184,10 +185,7 @@ def _insert_new(target: Collection[Document], documents: Sequence[Document]) -> 
     try:
         target.insert_many(documents, ordered=False)
     except BulkWriteError as error:
-        problems = error.details["writeErrors"]
-        if not all(is_duplicate(problem) for problem in problems):
-            raise
-        return [problem["index"] for problem in problems]
+        return duplicates(error)
     return []
 
 
@@ -204,7 +202,4 @@ def _first_wins(target: Collection[Document], updates: Sequence[UpdateOne]) -> N
             target.bulk_write(remaining, ordered=False)
             return
         except BulkWriteError as error:
-            problems = error.details["writeErrors"]
-            if not all(is_duplicate(problem) for problem in problems):
-                raise
-            remaining = [remaining[problem["index"]] for problem in problems]
+            remaining = [remaining[place] for place in duplicates(error)]

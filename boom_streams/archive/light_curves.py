@@ -20,17 +20,17 @@ from pymongo.errors import BulkWriteError
 
 from boom_streams import points as packed
 from boom_streams import sky
+from boom_streams.mongo import duplicates
 from boom_streams.points import Points
 from boom_streams.surveys import Survey
 
-__all__ = ["BOOKS", "coordinates", "documents", "from_archive", "is_duplicate", "write_light_curves"]
+__all__ = ["BOOKS", "coordinates", "documents", "from_archive", "write_light_curves"]
 
 Document = dict[str, Any]
 
 #: Fields of a stored point that are the archive's own: the revision that brought it, and whether it was an alert.
 BOOKS = ("revision", "own")
 
-_DUPLICATE = 11000
 #: Attempts of a merge; another writer may insert the same object at the same moment.
 _ATTEMPTS = 5
 #: The order of points, as `boom_streams.history` has it.
@@ -44,11 +44,6 @@ def write_light_curves(aux: Collection[Document], survey: Survey, records: Seque
     rest = [record for record in records if not _is_simple(record) or record["objectId"] in several]
     rest += _push(aux, survey, simple)
     _merge(aux, survey, rest)
-
-
-def is_duplicate(problem: Mapping[str, Any]) -> bool:
-    """Whether a write error says that the key is there already."""
-    return bool(problem["code"] == _DUPLICATE)
 
 
 def coordinates(ra: float, dec: float) -> Document:
@@ -100,8 +95,7 @@ def _push(aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDo
         result = aux.bulk_write([_pushed(survey, record) for record in records], ordered=False)
         done = result.matched_count + result.upserted_count
     except BulkWriteError as error:
-        if not all(is_duplicate(problem) for problem in error.details["writeErrors"]):
-            raise
+        duplicates(error)
         done = error.details["nMatched"] + error.details["nUpserted"]
     if done == len(records):
         return []
@@ -137,10 +131,10 @@ def _merge(aux: Collection[Document], survey: Survey, records: Sequence[RawBSOND
             aux.bulk_write(updates, ordered=False)
             return
         except BulkWriteError as error:
-            problems = error.details["writeErrors"]
-            if attempt == _ATTEMPTS - 1 or not all(is_duplicate(problem) for problem in problems):
+            refused = duplicates(error)
+            if attempt == _ATTEMPTS - 1:
                 raise
-            updates = [updates[problem["index"]] for problem in problems]
+            updates = [updates[place] for place in refused]
 
 
 def _merged(survey: Survey, record: RawBSONDocument) -> list[Document]:

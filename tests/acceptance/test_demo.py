@@ -13,7 +13,7 @@ from pathlib import Path
 import fastavro
 import pytest
 
-from tests.acceptance.test_worker import wait_for
+from tests.waiting import wait_for
 
 DEMO = (sys.executable, "-m", "boom_streams.cli", "demo")
 COUNTS = re.compile(r"alerts in: (\d+), enriched: (\d+), classified: (\d+), filtered: (\d+), dead letters: (\d+)")

@@ -11,6 +11,7 @@ from boom_streams import mongo
 from boom_streams.filters import Filter, FilterStore, archive_pipeline
 from tests.acceptance.conftest import FILTERS, Nights, load_pipeline, packets
 from tests.acceptance.transients import FAST, SLOW
+from tests.pipelines import FRITZ_01_CHANGES
 
 FRITZ = ("fritz-01", "fritz-02")
 
@@ -70,16 +71,7 @@ def test_what_was_changed_in_fritz_filters_is_told(nights: Nights, filters: dict
     assert {name: nights.changes[name] for name in FILTERS if name not in FRITZ} == {
         name: [] for name in FILTERS if name not in FRITZ
     }
-    assert nights.changes["fritz-01"] == [
-        "stage 1: removed the $project that drops cutoutScience, cutoutTemplate, cutoutDifference: "
-        "alerts come without cutouts",
-        "stage 2: removed the $lookup in ZTF_alerts_aux: the light curve comes with the alert",
-        "stage 3: removed the $replaceRoot that merges the light curve: it is merged already",
-        "stage 4: prv_candidates: removed the condition that programid is in [1]: the filter's permissions see to it",
-        "stage 4: removed the $project, which then only keeps fields of the alert",
-        "stage 7: _id is kept: matches are known by it",
-        "added as stage 2: candid, which is _id here",
-    ]
+    assert nights.changes["fritz-01"] == FRITZ_01_CHANGES
     assert nights.changes["fritz-02"][2] == "stage 3: cross_matches: taken from the alert instead of from aux"
     for name in FRITZ:
         stages = [next(iter(stage)) for stage in filters[name].pipeline]

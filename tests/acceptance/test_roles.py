@@ -22,8 +22,8 @@ from boom_streams.settings import settings as boom_settings
 from boom_streams.supervise import Supervisor, environment
 from boom_streams.writer import Writer
 from tests.acceptance.conftest import archive, packets, passed, running
-from tests.acceptance.test_worker import wait_for
 from tests.conftest import MakeSettings
+from tests.waiting import wait_for
 
 #: Values that no stage can use: no BSON and no Avro; BSON without what an alert has.
 BAD = (b"\x00junk", bson.encode({"survey": "ZTF", "candid": "no number"}))

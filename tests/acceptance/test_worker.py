@@ -24,6 +24,7 @@ from boom_streams.replay import replay
 from boom_streams.settings import Settings
 from boom_streams.supervise import environment
 from tests.acceptance.conftest import Archive, Nights, archive, packets
+from tests.waiting import wait_for
 
 WORKER = (sys.executable, "-m", "faust", "-A", "boom_streams", "worker", "-l", "warn", "--without-web")
 
@@ -33,15 +34,6 @@ GRACE = 20.0
 SERIES = ("prv_candidates", "prv_nondetections", "fp_hists")
 
 Worker = subprocess.Popen[bytes]
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if result := condition():
-            return result
-        time.sleep(0.1)
-    raise AssertionError("it did not happen")
 
 
 @contextmanager

@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +20,11 @@ from boom_streams.supervise import environment
 from boom_streams.tables.store import stored_items
 from boom_streams.writer import Writer
 from tests.delivery.worker import STAGE, TABLE, Gates
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 
-__all__ = ["STAGE", "Bench", "wait_for"]
-
-
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
-    """Wait until a condition holds; return its value."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if result := condition():
-            return result
-        time.sleep(0.05)
-    raise AssertionError(f"it did not happen within {seconds:g} s: {what}")
+__all__ = ["STAGE", "Bench"]
 
 
 class Bench:

@@ -13,7 +13,8 @@ from boom_streams import kafka
 from boom_streams import services as local
 from boom_streams.settings import load_settings
 from tests.delivery.conftest import SESSION
-from tests.delivery.harness import Bench, wait_for
+from tests.delivery.harness import Bench
+from tests.waiting import wait_for
 
 
 @pytest.fixture

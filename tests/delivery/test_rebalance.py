@@ -11,7 +11,8 @@ from collections.abc import Callable
 from confluent_kafka import ConsumerGroupState
 
 from boom_streams import kafka
-from tests.delivery.harness import Bench, wait_for
+from tests.delivery.harness import Bench
+from tests.waiting import wait_for
 
 
 def test_workers_come_and_go_while_batches_are_in_flight(make_bench: Callable[..., Bench]) -> None:

@@ -10,7 +10,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from boom_streams import kafka
 from boom_streams.writer import Writer
-from tests.delivery.harness import Bench, wait_for
+from tests.delivery.harness import Bench
+from tests.waiting import wait_for
 
 
 def log_values(bench: Bench, values: list[tuple[int, bytes, bytes]]) -> None:
