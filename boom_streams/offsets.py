@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from boom_streams.kafka import TIMEOUT, admin, consumer, fail, partition_counts, reader_group
 
@@ -54,21 +53,30 @@ def watermarks(settings: Settings, partitions: Mapping[str, int]) -> dict[tuple[
     wanted = [TopicPartition(topic, p) for topic, count in partitions.items() for p in range(count)]
     if not wanted:
         return {}
-    client = admin(settings)
-    earliest, latest = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    client = _asking(settings, reader_group(settings))
     deadline = time.monotonic() + TIMEOUT
     while True:
-        first = client.list_offsets({tp: earliest for tp in wanted}, request_timeout=TIMEOUT)
-        after = client.list_offsets({tp: latest for tp in wanted}, request_timeout=TIMEOUT)
         try:
-            return {
-                (tp.topic, tp.partition): (future.result().offset, after[tp].result().offset)
-                for tp, future in first.items()
-            }
+            first, after = (_offsets_at(client, wanted, place) for place in (OFFSET_BEGINNING, OFFSET_END))
         except KafkaException as error:
             if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
                 raise fail(settings, error.args[0], ", ".join(partitions), "Describe") from None
             time.sleep(0.1)
+        else:
+            return {where: (first[where], after[where]) for where in first}
+
+
+def _offsets_at(client: Consumer, partitions: Iterable[TopicPartition], place: int) -> dict[tuple[str, int], int]:
+    """Offsets of the partitions' beginnings or ends, which Kafka knows as the times -2 and -1.
+
+    One request a broker. With the admin client's `list_offsets` librdkafka 2.16 now and then dies of a null pointer
+    (`rd_kafka_topic_partition_list_query_leaders_async_worker`) while topics are new.
+    """
+    found = client.offsets_for_times([TopicPartition(p.topic, p.partition, place) for p in partitions], timeout=TIMEOUT)
+    for at in found:
+        if at.error is not None:
+            raise KafkaException(at.error)
+    return {(at.topic, at.partition): at.offset for at in found}
 
 
 def committed(settings: Settings, group: str, partitions: Mapping[str, int]) -> dict[tuple[str, int], int]:
