@@ -170,8 +170,7 @@ class Delivery:
                 await self._handle(stream, records[half:], generation)
                 return
             work = Work(records)
-            reason = str(error) if isinstance(error, BadRecord) else f"{type(error).__name__}: {error}"
-            results = [Result(dead=reason, trace=traceback.format_exc())]
+            results = [Result(dead=_reason(records[0], error), trace=traceback.format_exc())]
         await self._finish(stream, work, results, generation)
         self.journal.forget(map(self._name, records))
 
@@ -258,6 +257,13 @@ class Delivery:
         if time.monotonic() - self._reminded > _REMIND:
             self._reminded = time.monotonic()
             log.warning("%s waits: %s", self.stage, str(error).partition(",")[0])
+
+
+def _reason(record: Record, error: Exception) -> str:
+    """Why a record is a dead letter."""
+    if record.value is None:  # a tombstone, which no topic of a stage should have
+        return "the record has no value"
+    return str(error) if isinstance(error, BadRecord) else f"{type(error).__name__}: {error}"
 
 
 def _is_away(error: Exception) -> bool:

@@ -132,9 +132,10 @@ def _messages(
     seen = [match.filter.programids(survey.name) for match in matches]
     everyone = frozenset[int]().union(*seen)
     bodies = {programids: encode_body(survey, alert, programids, cutouts) for programids in {*seen, everyone}}
-    for match, programids in zip(matches, seen, strict=True):
-        yield names.filter_topic(match.filter.name), bodies[programids].container([_passed(match)])
-    yield names.topic(survey.name, "filtered"), bodies[everyone].container([_passed(match) for match in matches])
+    passed = [_passed(match) for match in matches]
+    for entry, programids in zip(passed, seen, strict=True):
+        yield names.filter_topic(entry.name), bodies[programids].container([entry])
+    yield names.topic(survey.name, "filtered"), bodies[everyone].container(passed)
 
 
 def _passed(match: Match) -> Passed:

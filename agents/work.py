@@ -27,6 +27,7 @@ class Record:
     """Record timestamp, seconds since 1970 UTC."""
     key: bytes | None
     value: bytes
+    """None in a record without one, which `process` need not expect: it becomes a dead letter."""
     headers: dict[str, bytes]
     event: Any = field(repr=False, default=None)
 

@@ -133,7 +133,7 @@ def build_app(config: Settings | None = None, topology: Sequence[Stage] = STAGES
             app,
             stage.name,
             make(stage, config),
-            output=Output(config),
+            output=Output(config, offsets=bool(stage.tables)),
             dead_topic=_dead_topic,
             journal=app.journal,
             pulse=app.pulse,

@@ -62,6 +62,7 @@ def test_a_dead_letter_is_the_record_as_it_came(bench: Bench) -> None:
     assert came == [(f"orig.{name}", value) for name, value in headers]
     assert headers_of(letters[0])["dead.timestamp"] == b"1700000000000"
     assert headers_of(letters[0])["dead.reason"].startswith(b"JSONDecodeError")
+    assert headers_of(letters[1])["dead.reason"] == b"the record has no value"
 
 
 def test_a_record_that_kills_the_process_is_found(make_bench: Callable[..., Bench]) -> None:

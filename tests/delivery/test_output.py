@@ -84,3 +84,17 @@ def test_the_size_of_a_record_is_known_before_it_is_sent(make_settings: Callable
     assert send(settings, [largest]) == [{(target, 0): 0}]
     with pytest.raises(ServiceError, match=target):
         send(settings, [Send(target, b"key", bytes(kafka.MAX_BYTES), 0)])
+
+
+def test_without_offsets_everything_is_confirmed_and_a_refusal_is_told(make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings(partitions=1)
+    target = topic(settings)
+
+    async def main() -> None:
+        output = Output(settings, offsets=False)
+        assert await output.send([Send(target, b"k", b"%d" % i, 0) for i in range(300)]) == {}
+        assert [message.value() for message in scan(settings, [target])] == [b"%d" % i for i in range(300)]
+        with pytest.raises(ServiceError, match=target):
+            await output.send([Send(target, b"k", bytes(kafka.MAX_BYTES), 0)])
+
+    asyncio.run(main())
