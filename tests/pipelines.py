@@ -1,4 +1,7 @@
-"""Random documents and random pipelines of what the pre-filter knows, and of what it must not mistake for that."""
+"""Random documents and random pipelines of what the pre-filter knows, and of what it must not mistake for that.
+
+And what becomes of a real one.
+"""
 
 from __future__ import annotations
 

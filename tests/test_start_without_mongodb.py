@@ -21,7 +21,7 @@ def test_enrich_and_classify_start_without_mongodb(make_settings: MakeSettings) 
             joined = all(members.get(names.group_id(role, config.topic_prefix)) for role in ("enrich", "classify"))
             return joined and bool(exits)
 
-        wait_for(started)
+        wait_for(started, seconds=90.0)
         said = supervisor.log_file("sink", 0).read_text()
     assert exits == {"sink-0"}
     assert f"127.0.0.1:{port}" in said

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ import pytest
 from boom_streams.settings import Settings, load_settings
 from boom_streams.supervise import Exit, Supervisor, environment
 from tests.waiting import wait_for
+
+#: Whatever a supervisor is to do, it does within 20 s.
+soon = partial(wait_for, seconds=20.0)
 
 SLEEPS = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPS}"
@@ -60,14 +64,14 @@ def test_each_role_has_its_number_of_workers(make: Callable[..., Supervisor]) ->
 def test_a_worker_knows_its_role_and_folder(make: Callable[..., Supervisor], tmp_path: Path) -> None:
     code = "import os; print(os.environ['BOOM_ROLE'], os.environ['APP_DATADIR'], os.environ['BOOM_BATCH_MS'])"
     with make(code, extra_environment={"BOOM_BATCH_MS": "7"}) as supervisor:
-        wait_for(lambda: output(supervisor).strip())
+        soon(lambda: output(supervisor).strip())
     assert output(supervisor).split()[:3] == ["enrich", str(tmp_path / "workers" / "enrich-0"), "7"]
 
 
 def test_what_exits_is_started_again_after_growing_waits(make: Callable[..., Supervisor]) -> None:
     exits: list[Exit] = []
     with make("raise SystemExit(3)") as supervisor:
-        wait_for(lambda: exits.extend(supervisor.poll()) or len(exits) >= 3)
+        soon(lambda: exits.extend(supervisor.poll()) or len(exits) >= 3)
     assert [e.code for e in exits[:3]] == [3, 3, 3]
     assert [e.wait for e in exits[:3]] == [0.5, 1.0, 2.0]
     assert len({e.pid for e in exits[:3]}) == 3
@@ -77,9 +81,9 @@ def test_a_killed_worker_is_replaced_and_the_others_stay(make: Callable[..., Sup
     with make(SLEEPS, workers={"enrich": 1, "classify": 1}) as supervisor:
         (victim,), (other,) = supervisor.pids("enrich"), supervisor.pids("classify")
         os.kill(victim, signal.SIGKILL)
-        (exited,) = wait_for(supervisor.poll)
+        (exited,) = soon(supervisor.poll)
         assert (exited.worker, exited.code) == ("enrich-0", -signal.SIGKILL)
-        (successor,) = wait_for(lambda: supervisor.poll() or supervisor.pids("enrich"))
+        (successor,) = soon(lambda: supervisor.poll() or supervisor.pids("enrich"))
         assert successor != victim
         assert supervisor.pids("classify") == [other]
 
@@ -89,7 +93,7 @@ def test_stop_is_bounded_whatever_a_worker_does(make: Callable[..., Supervisor],
     supervisor = make(STUBBORN)
     supervisor.start()
     (pid,) = supervisor.pids()
-    wait_for(lambda: "up" in output(supervisor))
+    soon(lambda: "up" in output(supervisor))
     if frozen:
         os.kill(pid, signal.SIGSTOP)
     supervisor.stop(patience=0.3)
@@ -98,12 +102,12 @@ def test_stop_is_bounded_whatever_a_worker_does(make: Callable[..., Supervisor],
 
 def test_children_of_a_worker_end_with_it(make: Callable[..., Supervisor]) -> None:
     with make(WITH_CHILD) as supervisor:
-        wait_for(lambda: "child" in output(supervisor))
+        soon(lambda: "child" in output(supervisor))
         child = int(output(supervisor).split()[1])
         (pid,) = supervisor.pids()
         os.kill(pid, signal.SIGKILL)
-        wait_for(supervisor.poll)
-        wait_for(lambda: not alive(child))
+        soon(supervisor.poll)
+        soon(lambda: not alive(child))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has died")
@@ -127,7 +131,7 @@ time.sleep(600)
         assert all(map(alive, pids))
         parent.kill()
         parent.wait()
-        wait_for(lambda: not any(map(alive, pids)))
+        soon(lambda: not any(map(alive, pids)))
 
 
 def test_settings_survive_the_way_through_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

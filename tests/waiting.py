@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def wait_for(condition: Callable[[], Any], what: str = "", seconds: float = 120.0) -> Any:
+def wait_for(condition: Callable[[], Any], what: str = "", seconds: float = 60.0) -> Any:
     """Wait until a condition holds; return its value."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

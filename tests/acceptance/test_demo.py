@@ -104,7 +104,7 @@ def test_ended_in_the_middle_it_leaves_nothing(
     root: Path, shared: Path, data_dir: Path, number: signal.Signals
 ) -> None:
     process = start(root, data_dir, shared / "data/alerts/ztf/20231018")
-    wait_for(lambda: sum("faust" in line for line in processes(data_dir)) == 4)
+    wait_for(lambda: sum("faust" in line for line in processes(data_dir)) == 4, seconds=120.0)
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode != 0

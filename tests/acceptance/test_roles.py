@@ -84,7 +84,7 @@ def test_without_mongodb_enriched_and_classified_go_on_and_the_rest_follows(role
     local.stop(roles.mongod, only="mongod", kill=True)
     replay(settings, "ZTF", [second])
     for stage in ("enriched", "classified"):
-        wait_for(lambda stage=stage: records(settings, stage) == 12 + ALERTS)  # type: ignore[misc]
+        wait_for(lambda stage=stage: records(settings, stage) == 12 + ALERTS, seconds=120.0)  # type: ignore[misc]
     assert roles.supervisor.poll() == []
     local.start(roles.mongod, only="mongod")
     demo.drain(settings, roles.supervisor.poll)

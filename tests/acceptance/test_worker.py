@@ -66,8 +66,8 @@ def end(process: Worker, number: signal.Signals) -> None:
 
 def await_topics(settings: Settings) -> None:
     """Wait until a worker has made what it needs: topics, then collections and their indexes."""
-    wait_for(lambda: set(required_topics(settings)) <= set(partition_counts(settings)))
-    wait_for(lambda: "filters" in mongo.database(settings).list_collection_names())
+    wait_for(lambda: set(required_topics(settings)) <= set(partition_counts(settings)), seconds=120.0)
+    wait_for(lambda: "filters" in mongo.database(settings).list_collection_names(), seconds=120.0)
 
 
 def committed_all(settings: Settings) -> None:
@@ -107,7 +107,7 @@ def test_without_mongodb_it_ends_in_time_and_nothing_is_lost(
             committed_all(settings)
             local.stop(folder, only="mongod")
             replay(settings, "ZTF", [shared / "data/alerts/ztf/20211121_snappy"])
-            wait_for(lambda: "waits" in output(settings))
+            wait_for(lambda: "waits" in output(settings), seconds=120.0)
             end(process, signal.SIGINT)
         local.start(folder, only="mongod")
         with worker(settings, root) as process:
