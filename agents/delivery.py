@@ -270,7 +270,7 @@ def _is_away(error: Exception) -> bool:
     """Whether MongoDB (or Kafka, to a stage that asks it) is away, and no record is to blame."""
     if isinstance(error, BulkWriteError):
         codes = {problem["code"] for problem in error.details["writeErrors"]}
-        return not codes or bool(codes & _AWAY_CODES)
+        return bool(error.details["writeConcernErrors"]) or not codes or bool(codes & _AWAY_CODES)
     if isinstance(error, OperationFailure) and error.code in _AWAY_CODES:
         return True
     return isinstance(error, _AWAY)

@@ -49,7 +49,7 @@ def duplicates(error: BulkWriteError) -> list[int]:
     Raises
     ------
     BulkWriteError
-        The error itself, if it has any other reason.
+        The error itself, if it has any other reason, or MongoDB did not confirm what it has written.
     """
     problems = error.details["writeErrors"]
     if error.details["writeConcernErrors"] or any(problem["code"] != _DUPLICATE for problem in problems):

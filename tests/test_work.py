@@ -18,6 +18,7 @@ from pymongo.errors import (
 from boom_streams.agents.delivery import _is_away
 from boom_streams.agents.work import Inbox
 from boom_streams.errors import BadRecord, ServiceError
+from boom_streams.mongo import duplicates
 
 
 def event(size: int) -> Any:
@@ -65,8 +66,10 @@ def test_what_waits_is_bounded_in_bytes() -> None:
     assert asyncio.run(main()) == 4  # the first that reaches the bound is the last
 
 
-def bulk(*codes: int) -> BulkWriteError:
-    return BulkWriteError({"writeErrors": [{"code": code, "index": 0} for code in codes], "writeConcernErrors": []})
+def bulk(*codes: int, confirmed: bool = True) -> BulkWriteError:
+    problems = [{"code": code, "index": 3 * place} for place, code in enumerate(codes)]
+    concern = [] if confirmed else [{"code": 64, "errmsg": "waiting for replication timed out"}]
+    return BulkWriteError({"writeErrors": problems, "writeConcernErrors": concern})
 
 
 @pytest.mark.parametrize(
@@ -81,6 +84,8 @@ def bulk(*codes: int) -> BulkWriteError:
         (bulk(11600), True),
         (bulk(121, 14031), True),
         (bulk(), True),
+        (bulk(confirmed=False), True),
+        (bulk(11000, confirmed=False), True),
         (ServiceError("Kafka does not answer"), True),
         (BadRecord("no alert"), False),
         (ValueError("no"), False),
@@ -88,3 +93,12 @@ def bulk(*codes: int) -> BulkWriteError:
 )
 def test_a_record_is_not_blamed_for_mongodb(error: Exception, away: bool) -> None:
     assert _is_away(error) is away
+
+
+def test_duplicates_are_told_from_failures() -> None:
+    """What MongoDB has not confirmed is not done, even if every refusal is for a key that is there."""
+    assert duplicates(bulk(11000, 11000)) == [0, 3]
+    for error in (bulk(11000, 121), bulk(11000, confirmed=False), bulk(confirmed=False)):
+        with pytest.raises(BulkWriteError) as raised:
+            duplicates(error)
+        assert raised.value is error

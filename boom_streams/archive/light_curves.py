@@ -95,7 +95,7 @@ def _push(aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDo
         result = aux.bulk_write([_pushed(survey, record) for record in records], ordered=False)
         done = result.matched_count + result.upserted_count
     except BulkWriteError as error:
-        duplicates(error)
+        duplicates(error)  # raises unless all are
         done = error.details["nMatched"] + error.details["nUpserted"]
     if done == len(records):
         return []
