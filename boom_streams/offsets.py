@@ -50,14 +50,13 @@ def watermarks(settings: Settings, partitions: Mapping[str, int]) -> dict[tuple[
     partitions
         Partition count a topic, as `partition_counts` gives them.
     """
-    wanted = [TopicPartition(topic, p) for topic, count in partitions.items() for p in range(count)]
-    if not wanted:
+    if not any(partitions.values()):
         return {}
     client = _asking(settings, reader_group(settings))
     deadline = time.monotonic() + TIMEOUT
     while True:
         try:
-            first, after = (_offsets_at(client, wanted, place) for place in (OFFSET_BEGINNING, OFFSET_END))
+            first, after = (_offsets_at(client, partitions, place) for place in (OFFSET_BEGINNING, OFFSET_END))
         except KafkaException as error:
             if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
                 raise fail(settings, error.args[0], ", ".join(partitions), "Describe") from None
@@ -66,13 +65,14 @@ def watermarks(settings: Settings, partitions: Mapping[str, int]) -> dict[tuple[
             return {where: (first[where], after[where]) for where in first}
 
 
-def _offsets_at(client: Consumer, partitions: Iterable[TopicPartition], place: int) -> dict[tuple[str, int], int]:
+def _offsets_at(client: Consumer, partitions: Mapping[str, int], place: int) -> dict[tuple[str, int], int]:
     """Offsets of the partitions' beginnings or ends, which Kafka knows as the times -2 and -1.
 
     One request a broker. With the admin client's `list_offsets` librdkafka 2.16 now and then dies of a null pointer
     (`rd_kafka_topic_partition_list_query_leaders_async_worker`) while topics are new.
     """
-    found = client.offsets_for_times([TopicPartition(p.topic, p.partition, place) for p in partitions], timeout=TIMEOUT)
+    wanted = [TopicPartition(topic, p, place) for topic, count in partitions.items() for p in range(count)]
+    found = client.offsets_for_times(wanted, timeout=TIMEOUT)
     for at in found:
         if at.error is not None:
             raise KafkaException(at.error)
@@ -99,10 +99,10 @@ def committed(settings: Settings, group: str, partitions: Mapping[str, int]) -> 
 
 @lru_cache(maxsize=16)
 def _asking(settings: Settings, group: str) -> Consumer:
-    """Client that asks for a group's offsets without joining the group.
+    """Client that asks for offsets of topics, and of a group without joining it.
 
-    With the admin client librdkafka 2.16 dies of a null pointer (`rd_kafka_handle_OffsetFetch`) when the group's
-    coordinator has moved.
+    With the admin client's request for a group librdkafka 2.16 dies of a null pointer
+    (`rd_kafka_handle_OffsetFetch`) when the group's coordinator has moved.
     """
     return consumer(settings, group)
 
