@@ -88,9 +88,10 @@ class _Stage:
         cutouts = self._cutouts(name, {fields[i]["candid"]: work.records[i] for i in passed})
         for index, matches in passed.items():
             record, alert = work.records[index], fields[index]
+            messages = _messages(survey, alert, matches, cutouts.get(alert["candid"]))
             results[index].sends = [
-                Send(f"{prefix}{topic}", record.key, value, record.partition)
-                for topic, value in _messages(survey, alert, matches, cutouts.get(alert["candid"]))
+                Send(prefix + topic, record.key, value, record.partition if partition is None else partition)
+                for topic, partition, value in messages
             ]
 
     def _cutouts(self, survey: str, records: Mapping[int, Record]) -> dict[int, dict[str, bytes]]:
@@ -127,15 +128,15 @@ def _is_stored(record: Record, stored: Mapping[int, int]) -> bool:
 
 def _messages(
     survey: Survey, alert: Fields, matches: Sequence[Match], cutouts: Mapping[str, bytes] | None
-) -> Iterator[tuple[str, bytes]]:
-    """Topics and records for an alert: one a filter, and one for operators with all of them."""
+) -> Iterator[tuple[str, int | None, bytes]]:
+    """Topics, partitions (None: the alert's own) and records: one a filter, and one for operators with all of them."""
     seen = [match.filter.programids(survey.name) for match in matches]
     everyone = frozenset[int]().union(*seen)
     bodies = {programids: encode_body(survey, alert, programids, cutouts) for programids in {*seen, everyone}}
     passed = [_passed(match) for match in matches]
     for entry, programids in zip(passed, seen, strict=True):
-        yield names.filter_topic(entry.name), bodies[programids].container([entry])
-    yield names.topic(survey.name, "filtered"), bodies[everyone].container(passed)
+        yield names.filter_topic(entry.name), 0, bodies[programids].container([entry])
+    yield names.topic(survey.name, "filtered"), None, bodies[everyone].container(passed)
 
 
 def _passed(match: Match) -> Passed:

@@ -41,8 +41,8 @@ PROCESSES = ("replay", *names.ROLES, "kafka", "mongod")
 #: Seconds without any progress after which a run has failed.
 PATIENCE = 180.0
 
-#: Seconds between looks at what is left; each look costs Kafka a few milliseconds.
-_INTERVAL = 0.25
+#: Seconds between looks at what is left; each look costs Kafka some milliseconds.
+_INTERVAL = 0.5
 
 Marks = Mapping[tuple[str, int], tuple[int, int]]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from benchmarks import latency as latencies
-from benchmarks import measure, night
+from benchmarks import measure, night, yardstick
 from benchmarks import profile as profiles
 from benchmarks.chain import Chain, Cost, running_services
 from boom_streams.services.state import Endpoints
@@ -66,6 +66,8 @@ class Figures:
 
     machine: dict[str, str]
     alerts: int
+    yardstick: list[dict[str, float]] = field(default_factory=list)
+    """Speed of the machine before each run and after the last, see `benchmarks.yardstick`."""
     costs: dict[str, list[Cost]] = field(default_factory=dict)
     latency: latencies.Latency | None = None
     profile: dict[str, profiles.Profile] = field(default_factory=dict)
@@ -88,7 +90,9 @@ def execute(plan: Plan, say: Say, show: Callable[[Figures, str], None]) -> Figur
         for filters in plan.sets:
             costs = figures.costs.setdefault(filters, [])
             for number in range(plan.runs):
+                figures.yardstick.append(yardstick.measure(alerts.files(plan.alerts)))
                 costs.append(bench.cost(f"set {filters}, run {number + 1} of {plan.runs}", alerts, filters))
+        figures.yardstick.append(yardstick.measure(alerts.files(plan.alerts)))
         show(figures, "cost")
         if plan.latency:
             figures.latency = bench.latency(alerts, figures.costs[plan.sets[0]])

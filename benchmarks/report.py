@@ -16,6 +16,7 @@ from rich.table import Table
 from benchmarks.chain import PROCESSES, Cost
 from benchmarks.filters import FILTER_SETS
 from benchmarks.latency import PERCENTILES
+from benchmarks.yardstick import REFERENCE, slowness
 
 if TYPE_CHECKING:
     from benchmarks.plan import Figures
@@ -68,6 +69,21 @@ def _cost(figures: Figures) -> None:
     _print(table)
     for name in figures.costs:
         print(f"set {name}: {FILTER_SETS[name]}")
+    _yardstick(figures)
+
+
+def _yardstick(figures: Figures) -> None:
+    table = Table(title="speed of this machine, CPU ms a packet, before each run and after the last")
+    for column in ("fixed work", "here", "reference"):
+        table.add_column(column, justify="left" if column == "fixed work" else "right")
+    for name, ms in REFERENCE.items():
+        table.add_row(name, _spread([each[name] for each in figures.yardstick], 2), f"{ms:.2f}")
+    slow = [slowness(each) for each in figures.yardstick]
+    table.add_row("times as slow", _spread(slow, 2), "1")
+    _print(table)
+    for name, costs in figures.costs.items():
+        total = median(cost.total_ms for cost in costs)
+        print(f"set {name} at the reference's speed: {total / median(slow):.2f} CPU ms an alert")
 
 
 def _spread(values: Sequence[float], digits: int) -> str:

@@ -244,15 +244,16 @@ def ensure_topics(settings: Settings) -> list[str]:
         If Kafka does not answer, a topic has another number of partitions than the settings say, or a
         permission is missing; the text names the topic and the command.
     """
-    return _ensure(settings, required_topics(settings))
+    return _ensure(settings, required_topics(settings), settings.partitions)
 
 
 def ensure_filter_topic(settings: Settings, name: str) -> list[str]:
-    """Create the topic of a filter if it is missing; return what was changed, as `ensure_topics`."""
-    return _ensure(
-        settings,
-        {names.filter_topic(name, settings.topic_prefix): _DELETE | {"retention.ms": _MONTH_MS}},
-    )
+    """Create the topic of a filter if it is missing; return what was changed, as `ensure_topics`.
+
+    It has one partition: what one filter passes is little and is read in order, and of filters there may be thousands.
+    """
+    topic = names.filter_topic(name, settings.topic_prefix)
+    return _ensure(settings, {topic: _DELETE | {"retention.ms": _MONTH_MS}}, partitions=None)
 
 
 def topic_problems(settings: Settings, existing: Mapping[str, int]) -> list[str]:
@@ -266,26 +267,29 @@ def topic_problems(settings: Settings, existing: Mapping[str, int]) -> list[str]
     return missing + [_wrong_count(settings, topic, existing[topic]) for topic in _wrong(settings, existing)]
 
 
-def _ensure(settings: Settings, topics: Mapping[str, Mapping[str, str]]) -> list[str]:
+def _ensure(settings: Settings, topics: Mapping[str, Mapping[str, str]], partitions: int | None) -> list[str]:
+    """Create topics and correct their configuration; partitions None: new ones get one, and any number is right."""
     client = admin(settings)
     existing = partition_counts(settings, client)
     changes = []
     missing = {topic: config for topic, config in topics.items() if topic not in existing}
     if missing:
-        changes += _create(settings, client, missing)
+        changes += _create(settings, client, missing, partitions or 1)
         existing = partition_counts(settings, client)
     for topic in topics:
-        if topic in existing and existing[topic] != settings.partitions:
+        if partitions and existing.get(topic, partitions) != partitions:
             raise ServiceError(_wrong_count(settings, topic, existing[topic]))
     present = {topic: config for topic, config in topics.items() if topic not in missing}
     return changes + _correct(settings, client, present)
 
 
-def _create(settings: Settings, client: AdminClient, topics: Mapping[str, Mapping[str, str]]) -> list[str]:
+def _create(
+    settings: Settings, client: AdminClient, topics: Mapping[str, Mapping[str, str]], partitions: int
+) -> list[str]:
     requests = [
         NewTopic(
             topic,
-            num_partitions=settings.partitions,
+            num_partitions=partitions,
             replication_factor=settings.replication,
             config=dict(config),
         )
@@ -295,7 +299,8 @@ def _create(settings: Settings, client: AdminClient, topics: Mapping[str, Mappin
     for topic, future in client.create_topics(requests, operation_timeout=TIMEOUT).items():
         try:
             future.result()
-            changes.append(f"created topic {topic} with {settings.partitions} partitions")
+            count = f"{partitions} partition{'s' * (partitions > 1)}"
+            changes.append(f"created topic {topic} with {count}")
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another worker was faster
                 raise fail(settings, error.args[0], topic, "Create") from None
@@ -345,9 +350,8 @@ def _correct(settings: Settings, client: AdminClient, topics: Mapping[str, Mappi
 
 
 def _wrong(settings: Settings, existing: Mapping[str, int]) -> list[str]:
-    """Topics of this broker, those of filters too, with another partition count than the settings say."""
-    filters = names.filter_topic("", settings.topic_prefix)
-    ours = [t for t in existing if t in required_topics(settings) or t.startswith(filters)]
+    """Topics of this broker with another partition count than the settings say; those of filters may have any."""
+    ours = required_topics(settings).keys() & existing.keys()
     return sorted(topic for topic in ours if existing[topic] != settings.partitions)
 
 

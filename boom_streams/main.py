@@ -27,7 +27,7 @@ from boom_streams.tables.store import StateTable
 from boom_streams.topologies.stage import Stage
 from boom_streams.topologies.survey import STAGES
 
-__all__ = ["BoomApp", "build_app"]
+__all__ = ["BoomApp", "BoomWorker", "build_app"]
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +85,13 @@ class BoomApp(faust.App):
         self.pulse.start()
         _collect_garbage_rarely()
         await super().on_first_start()
+
+
+class BoomWorker(faust.Worker):
+    """Faust's worker without the spinner, for whose sake every debug message of every library would be made."""
+
+    def _setup_spinner_handler(self, logger: logging.Logger, level: int) -> None:
+        logger.setLevel(level)
 
 
 def _collect_garbage_rarely() -> None:
@@ -187,6 +194,7 @@ def _new_app(config: Settings, stages: list[Stage], folder: Path) -> BoomApp:
         producer_request_timeout=60.0,
         producer_threaded=False,
         web_enabled=False,
+        Worker=BoomWorker,
         **_credentials(config),
     )
 

@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     mongo_uri: SecretStr = Field(SecretStr("mongodb://localhost:27017"), description="MongoDB connection string.")
     mongo_db: str = Field("boom", description="MongoDB database.")
     topic_prefix: str = Field("", description="Prefix of every topic and consumer group.")
-    partitions: int = Field(8, ge=1, description="Partitions of every topic; never changes once topics exist.")
+    partitions: int = Field(8, ge=1, description="Partitions of topics (but filters'); never changes.")
     replication: int = Field(1, ge=1, description="Replication factor of new topics.")
     surveys: tuple[str, ...] = Field(("ZTF",), description="Surveys that this broker receives.")
     role: Literal["all", "enrich", "classify", "filter", "sink"] = Field(

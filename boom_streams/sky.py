@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from astropy import units
@@ -18,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "cells",
+    "coordinates",
     "galactic",
     "mean_position",
     "murmur2",
@@ -105,6 +107,15 @@ def galactic(ra: ArrayLike, dec: ArrayLike) -> tuple[Floats, Floats]:
     vectors = _vectors(ra, dec)
     x, y, z = (row[0] * vectors[0] + row[1] * vectors[1] + row[2] * vectors[2] for row in _GALACTIC)
     return np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))
+
+
+def coordinates(ra: Sequence[float], dec: Sequence[float]) -> list[dict[str, Any]]:
+    """The archive's sub-document of each position (ICRS degrees): GeoJSON with RA - 180, and galactic coordinates."""
+    longitudes, latitudes = (values.tolist() for values in galactic(ra, dec))
+    return [
+        {"radec_geojson": {"type": "Point", "coordinates": [east - 180.0, north]}, "l": longitude, "b": latitude}
+        for east, north, longitude, latitude in zip(ra, dec, longitudes, latitudes, strict=True)
+    ]
 
 
 def separation_arcsec(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike) -> Floats:

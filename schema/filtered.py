@@ -18,9 +18,10 @@ import numpy as np
 
 from boom_streams.surveys import Survey
 
-__all__ = ["Body", "Passed", "decode_filtered", "encode_body", "filtered_schema"]
+__all__ = ["Body", "Passed", "decode_filtered", "decode_matches", "encode_body", "filtered_schema"]
 
 _SYNC = b"boom_streams/v1\n"
+_ONE = b"\x02"  # how many records the container has, as Avro writes a number
 _CUTOUTS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
 _POINT = ("jd", "band", "origin", "flux", "flux_error", "ra", "dec", "programid")
 _SERIES = {"prv_candidates": "alert", "prv_nondetections": "limit", "fp_hists": "forced"}
@@ -60,7 +61,7 @@ class Body:
         parts = _parts()
         filters = _encode(parts.filters, {"filters": [entry._asdict() for entry in passed]})
         size = len(self.before) + len(filters) + len(self.after)
-        return b"".join([parts.header, _long(1), _long(size), self.before, filters, self.after, _SYNC])
+        return b"".join([parts.header, _ONE, _long(size), self.before, filters, self.after, _SYNC])
 
 
 def encode_body(
@@ -111,6 +112,18 @@ def decode_filtered(value: bytes) -> dict[str, Any]:
     """Read one filtered record."""
     (message,) = fastavro.reader(io.BytesIO(value))
     return message  # type: ignore[return-value]
+
+
+def decode_matches(value: bytes) -> dict[str, Any]:
+    """Read what a filtered record says before its photometry and cutouts: the alert, and the filters that it passed."""
+    parts = _parts()
+    if not value.startswith(parts.header + _ONE):  # written by another version
+        return decode_filtered(value)
+    stream = io.BytesIO(value)
+    stream.seek(len(parts.header) + len(_ONE))
+    fastavro.schemaless_reader(stream, "long", None)  # size of the block
+    before = fastavro.schemaless_reader(stream, parts.before, None)
+    return {**before, **fastavro.schemaless_reader(stream, parts.filters, None)}  # type: ignore[dict-item]
 
 
 def _photometry(survey: Survey, record: Mapping[str, Any], programids: frozenset[int]) -> list[dict[str, Any]]:

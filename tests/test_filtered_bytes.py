@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 
+import fastavro
 import pytest
 
-from boom_streams.schema.filtered import Passed, decode_filtered, encode_body
+from boom_streams.schema.filtered import Passed, decode_filtered, decode_matches, encode_body, filtered_schema
 from boom_streams.surveys import get_survey
 
 RECORD = {
@@ -38,3 +40,16 @@ def test_bytes_do_not_depend_on_the_process(hash_seed: str) -> None:
 
 def test_the_record_can_be_read() -> None:
     assert decode_filtered(encoded())["candid"] == 42
+
+
+def test_matches_are_read_without_the_rest() -> None:
+    whole, matches = decode_filtered(encoded()), decode_matches(encoded())
+    assert matches == {name: whole[name] for name in matches}
+    assert [passed["name"] for passed in matches["filters"]] == ["bright"]
+    assert "photometry" not in matches
+
+
+def test_matches_of_another_writer_are_read_too() -> None:
+    stream = io.BytesIO()
+    fastavro.writer(stream, filtered_schema(), [decode_filtered(encoded())], codec="deflate")
+    assert decode_matches(stream.getvalue()) == decode_filtered(encoded())

@@ -60,6 +60,16 @@ def test_a_new_filter_waits_until_it_is_switched_on(store: FilterStore) -> None:
     assert store.load_active("ZTF") == []
 
 
+def test_what_has_not_changed_is_not_validated_again(store: FilterStore) -> None:
+    store.add("bright", "ZTF", BRIGHT, PUBLIC)
+    store.activate("bright")
+    (first,) = store.load_active("ZTF")
+    assert store.load_active("ZTF")[0] is first
+    store.add("bright", "ZTF", json.dumps(BRIGHTER))
+    store.activate("bright")
+    assert store.load_active("ZTF")[0].pipeline == tuple(BRIGHTER)
+
+
 def test_a_version_is_added_and_the_active_one_stays(store: FilterStore) -> None:
     first = store.add("bright", "ZTF", BRIGHT, PUBLIC)
     store.activate("bright")

@@ -7,6 +7,7 @@ import time
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
 from confluent_kafka.admin import ConfigResource
+from confluent_kafka.cimpl import NewTopic
 
 from boom_streams import kafka, names
 from boom_streams.errors import ServiceError
@@ -76,12 +77,21 @@ def test_missing_topics_are_named(make_settings) -> None:
     assert all("boom-streams init" in problem for problem in problems)
 
 
-def test_topic_of_a_filter_has_the_same_partitions(make_settings) -> None:
+def test_topic_of_a_filter_has_one_partition(make_settings) -> None:
     settings = make_settings(partitions=3)
     topic = f"{settings.topic_prefix}filtered.fast"
-    assert kafka.ensure_filter_topic(settings, "fast") == [f"created topic {topic} with 3 partitions"]
+    assert kafka.ensure_filter_topic(settings, "fast") == [f"created topic {topic} with 1 partition"]
     assert kafka.ensure_filter_topic(settings, "fast") == []
-    assert kafka.partition_counts(settings)[topic] == 3
+    assert kafka.partition_counts(settings)[topic] == 1
+
+
+def test_topic_of_a_filter_may_have_any_number_of_partitions(make_settings) -> None:
+    settings = make_settings(partitions=3)
+    topic = f"{settings.topic_prefix}filtered.fast"
+    kafka.admin(settings).create_topics([NewTopic(topic, 2, 1)])[topic].result()
+    assert all("created" not in change for change in kafka.ensure_filter_topic(settings, "fast"))
+    assert kafka.partition_counts(settings)[topic] == 2
+    assert not any(topic in problem for problem in kafka.topic_problems(settings, kafka.partition_counts(settings)))
 
 
 def test_a_broker_that_is_absent_is_an_error_that_helps(unused_port: int) -> None:

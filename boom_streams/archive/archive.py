@@ -19,7 +19,7 @@ from boom_streams.errors import BadRecord
 from boom_streams.mongo import duplicates
 from boom_streams.names import collection
 from boom_streams.points import Points
-from boom_streams.schema.filtered import decode_filtered
+from boom_streams.schema.filtered import decode_matches
 from boom_streams.surveys import get_survey
 
 __all__ = ["Archive"]
@@ -75,7 +75,7 @@ class Archive:
         """Store which alert passed which filter, from records of ``<survey>.filtered``."""
         matches: dict[str, list[Document]] = {}
         for value in values:
-            message = decode_filtered(value)
+            message = decode_matches(value)
             for passed in message["filters"]:
                 matches.setdefault(message["survey"], []).append(_match(message, passed))
         for survey, documents in matches.items():

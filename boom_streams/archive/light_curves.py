@@ -24,7 +24,7 @@ from boom_streams.mongo import duplicates
 from boom_streams.points import Points
 from boom_streams.surveys import Survey
 
-__all__ = ["BOOKS", "coordinates", "documents", "from_archive", "write_light_curves"]
+__all__ = ["BOOKS", "documents", "from_archive", "write_light_curves"]
 
 Document = dict[str, Any]
 
@@ -44,16 +44,6 @@ def write_light_curves(aux: Collection[Document], survey: Survey, records: Seque
     rest = [record for record in records if not _is_simple(record) or record["objectId"] in several]
     rest += _push(aux, survey, simple)
     _merge(aux, survey, rest)
-
-
-def coordinates(ra: float, dec: float) -> Document:
-    """Sub-document of a position (ICRS degrees): GeoJSON with RA - 180, and galactic coordinates."""
-    longitude, latitude = sky.galactic([ra], [dec])
-    return {
-        "radec_geojson": {"type": "Point", "coordinates": [ra - 180.0, dec]},
-        "l": float(longitude[0]),
-        "b": float(latitude[0]),
-    }
 
 
 def documents(survey: Survey, record: Mapping[str, Any]) -> dict[str, list[Document]]:
@@ -92,7 +82,8 @@ def _push(aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDo
     if not records:
         return []
     try:
-        result = aux.bulk_write([_pushed(survey, record) for record in records], ordered=False)
+        updates = [_pushed(survey, *placed) for placed in zip(records, _places(records), strict=True)]
+        result = aux.bulk_write(updates, ordered=False)
         done = result.matched_count + result.upserted_count
     except BulkWriteError as error:
         duplicates(error)  # raises unless all are
@@ -104,11 +95,17 @@ def _push(aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDo
     return [record for record in records if found.get(record["objectId"], 0) != record["revision"]]
 
 
-def _pushed(survey: Survey, record: RawBSONDocument) -> UpdateOne:
+def _places(records: Sequence[RawBSONDocument]) -> list[Document]:
+    """Where the object of each record is, as the archive has it."""
+    ra, dec = zip(*(record["position"] for record in records), strict=True)
+    return sky.coordinates(ra, dec)
+
+
+def _pushed(survey: Survey, record: RawBSONDocument, place: Document) -> UpdateOne:
     """The update for a record that only adds points to what the archive has."""
     revision, received = record["revision"], record["received"]
     known = {"revision": revision - 1} if revision > 1 else {"revision": {"$exists": False}}
-    fixed = {"revision": revision, "coordinates": coordinates(*record["position"])}
+    fixed = {"revision": revision, "coordinates": place}
     added = documents(survey, record)
     update: Document = {"$min": {"created_at": received}, "$max": {"updated_at": received}}
     if revision == 1:
@@ -123,10 +120,13 @@ def _pushed(survey: Survey, record: RawBSONDocument) -> UpdateOne:
 
 def _merge(aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDocument]) -> None:
     """Merge records into what the archive has, whatever that is."""
-    updates = [UpdateOne({"_id": r["objectId"]}, _merged(survey, r), upsert=True) for r in records]
+    if not records:
+        return
+    updates = [
+        UpdateOne({"_id": record["objectId"]}, _merged(survey, record, place), upsert=True)
+        for record, place in zip(records, _places(records), strict=True)
+    ]
     for attempt in range(_ATTEMPTS):
-        if not updates:
-            return
         try:
             aux.bulk_write(updates, ordered=False)
             return
@@ -137,7 +137,7 @@ def _merge(aux: Collection[Document], survey: Survey, records: Sequence[RawBSOND
             updates = [updates[place] for place in refused]
 
 
-def _merged(survey: Survey, record: RawBSONDocument) -> list[Document]:
+def _merged(survey: Survey, record: RawBSONDocument, place: Document) -> list[Document]:
     """The update for a record whose points are merged with those that the archive has.
 
     An alert that is stored already may have been sent again, with a later time: it leaves the object's times.
@@ -145,7 +145,7 @@ def _merged(survey: Survey, record: RawBSONDocument) -> list[Document]:
     revision, received = record["revision"], record["received"]
     added = documents(survey, record)
     newer = {"$gt": [revision, {"$ifNull": ["$revision", 0]}]}
-    position = {"$literal": coordinates(*record["position"])}
+    position = {"$literal": place}
     detections = {"$ifNull": ["$prv_candidates", []]}
     is_own = {"$and": ["$$point.own", {"$eq": ["$$point.candid", record["candid"]]}]}
     stored = {"$anyElementTrue": {"$map": {"input": detections, "as": "point", "in": is_own}}}

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import bson
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
@@ -47,6 +48,7 @@ class FilterStore:
         self._db = db
         self._filters = db["filters"]
         self._told: set[tuple[str, str]] = set()
+        self._valid: dict[str, dict[bytes, Filter]] = {}  # by survey and content, as last loaded
 
     def add(
         self,
@@ -182,11 +184,17 @@ class FilterStore:
         )
 
     def load_active(self, survey: str) -> list[Filter]:
-        """Active filters of a survey by name; one that is not valid is left out, and logged once."""
+        """Active filters of a survey by name; one that is not valid is left out, and logged once.
+
+        What has not changed since the last time is not validated again.
+        """
         loaded: list[Filter] = []
+        before, self._valid[survey] = self._valid.get(survey, {}), {}
         for document in self._filters.find({"survey": check_survey(survey), "active": True}).sort("name", 1):
+            content = bson.encode(document)
             try:
-                found = Filter.from_document(document)
+                found = before.get(content) or Filter.from_document(document)
+                self._valid[survey][content] = found
                 if any(found.name == other.name for other in loaded):
                     raise FilterError(
                         f"filter {found.name!r} ({found.id}): another filter has this name, and its topic"

@@ -270,20 +270,17 @@ def _alerts(packets: list[_Packet], own: Points, prv: Histories, forced: Histori
     series, fluxes = light_curves(own, prv, forced)
     for packet, values in zip(packets, fluxes, strict=True):
         packet.candidate.update(values)
-    ra = np.array([packet.position.ra for packet in packets])
-    dec = np.array([packet.position.dec for packet in packets])
-    places = [values.tolist() for values in sky.galactic(ra, dec)]
+    places = sky.coordinates([packet.position.ra for packet in packets], [packet.position.dec for packet in packets])
     alerts = []
-    for packet, curves, longitude, latitude in zip(packets, series, *places, strict=True):
+    for packet, curves, place in zip(packets, series, places, strict=True):
         at, record, candidate = packet.position, packet.record, packet.candidate
-        point = {"type": "Point", "coordinates": [at.ra - 180.0, at.dec]}
         document = {
             "_id": at.candid,
             "objectId": at.object_id,
             "schemavsn": record.get("schemavsn") or packet.schema.version,
             "publisher": record.get("publisher"),
             "candidate": candidate,
-            "coordinates": {"radec_geojson": point, "l": longitude, "b": latitude},
+            "coordinates": place,
         }
         programid = candidate.get("programid")
         alerts.append(

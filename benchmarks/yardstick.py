@@ -1,0 +1,67 @@
+"""How fast this machine is just now: fixed work on the night's packets, which was measured with the reference, too.
+
+Machines of one kind differ, and a virtual one changes from minute to minute with what its neighbours do: the same code
+has taken from 0.8 to 1.9 ms a packet. A figure in CPU milliseconds means something only beside the yardstick's.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, geometric_mean
+from typing import Any
+
+import bson
+import fastavro
+
+__all__ = ["REFERENCE", "measure", "slowness"]
+
+#: Milliseconds of CPU a packet where the reference was measured, one idle core (README beside the night's script).
+REFERENCE = {"Avro decode": 0.47, "gunzip of the stamps": 0.25, "BSON encode": 0.08}
+
+_PACKETS = 200
+_REPEATS = 5
+
+
+def measure(files: Sequence[Path]) -> dict[str, float]:
+    """CPU milliseconds a packet of each part, on one core; the mean of some repeats.
+
+    Parameters
+    ----------
+    files
+        Packets of the night, one a file; the first 200 are used.
+    """
+    packets, schema = _packets(files[:_PACKETS])
+    records = [fastavro.schemaless_reader(io.BytesIO(packet), schema, None) for packet in packets]
+    stamps = [value["stampData"] for record in records for name, value in record.items() if name.startswith("cutout")]
+    work: dict[str, Callable[[], Any]] = {
+        "Avro decode": lambda: [fastavro.schemaless_reader(io.BytesIO(packet), schema, None) for packet in packets],
+        "gunzip of the stamps": lambda: [zlib.decompress(stamp, 31) for stamp in stamps],
+        "BSON encode": lambda: [bson.encode(record) for record in records],
+    }
+    return {name: fmean(_cpu_ms(call) for _ in range(_REPEATS)) / len(packets) for name, call in work.items()}
+
+
+def slowness(measured: Mapping[str, float]) -> float:
+    """Times that this machine takes for what the reference's takes once: the geometric mean over the parts."""
+    return geometric_mean(measured[name] / ms for name, ms in REFERENCE.items())
+
+
+def _packets(files: Sequence[Path]) -> tuple[list[bytes], Any]:
+    """The packets without their containers, and their schema, parsed."""
+    blocks = [block for file in files for block in _read(file)]
+    return [packet for packet, _ in blocks], fastavro.parse_schema(blocks[0][1])
+
+
+def _read(file: Path) -> list[tuple[bytes, Any]]:
+    reader = fastavro.block_reader(io.BytesIO(file.read_bytes()))
+    return [(block.bytes_.getvalue(), reader.writer_schema) for block in reader]
+
+
+def _cpu_ms(call: Callable[[], Any]) -> float:
+    before = time.process_time()
+    call()
+    return (time.process_time() - before) * 1000
