@@ -66,9 +66,9 @@ class Figures:
 
     machine: dict[str, str]
     alerts: int
+    costs: dict[str, list[Cost]] = field(default_factory=dict)
     yardstick: list[dict[str, float]] = field(default_factory=list)
     """Speed of the machine before each run and after the last, see `benchmarks.yardstick`."""
-    costs: dict[str, list[Cost]] = field(default_factory=dict)
     latency: latencies.Latency | None = None
     profile: dict[str, profiles.Profile] = field(default_factory=dict)
     history: list[HistoryCost] = field(default_factory=list)

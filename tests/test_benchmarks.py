@@ -15,7 +15,7 @@ from typing import Any
 import fastavro
 import pytest
 
-from benchmarks import chain, filters, latency, measure, night, profile, report, sampler
+from benchmarks import chain, filters, latency, measure, night, profile, report, sampler, yardstick
 from benchmarks.plan import Figures, HistoryCost
 from boom_streams.filters.store import check_pipeline
 
@@ -153,14 +153,24 @@ def _different(packet: Any, other: Any) -> set[str]:
     return {name for name in packet if packet[name] != other[name]}
 
 
+def test_the_yardstick_is_the_time_of_fixed_work(shared: Path) -> None:
+    measured = yardstick.measure(sorted((shared / "data/alerts/ztf/20231012").glob("*.avro")))
+    assert measured.keys() == yardstick.REFERENCE.keys()
+    assert min(measured.values()) > 0
+    assert yardstick.slowness(yardstick.REFERENCE) == pytest.approx(1.0)
+    assert yardstick.slowness({name: 3 * ms for name, ms in yardstick.REFERENCE.items()}) == pytest.approx(3.0)
+
+
 def test_figures_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     figures = Figures(measure.machine(), 100, {"a": [COST], "b": [COST]})
+    figures.yardstick = [{name: 2 * ms for name, ms in yardstick.REFERENCE.items()}]
     figures.latency = latency.Latency(50.0, [10.0, 20.0, 30.0], [11.0, 21.0, 31.0], 100, 7)
     figures.history = [HistoryCost("1 x", 30.0, COST, 1000.0), HistoryCost("3 x", 90.0, COST, 2000.0)]
     for part in ("machine", "cost", "latency", "history"):
         report.show(figures, part)
     printed = capsys.readouterr().out
     assert "3.50" in printed
+    assert "set a at the reference's speed: 1.75 CPU ms an alert" in printed
     assert "p99" in printed
     assert report.last_line(figures) == "total 3.50"
     assert json.loads(report.as_json(figures))["costs"]["b"][0]["alerts"] == 100

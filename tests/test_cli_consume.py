@@ -63,8 +63,9 @@ def settings(make_settings) -> Settings:
 
 def publish(settings: Settings, topic: str, *containers: bytes) -> None:
     writer = Writer(settings)
+    count = kafka.partition_counts(settings)[settings.topic_prefix + topic]
     for number, container in enumerate(containers):
-        writer.send(settings.topic_prefix + topic, container, None, number % 2)
+        writer.send(settings.topic_prefix + topic, container, None, number % count)
     writer.finish()
 
 
