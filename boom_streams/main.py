@@ -16,7 +16,7 @@ import faust
 
 from boom_streams import names
 from boom_streams.agents.delivery import Delivery, Process
-from boom_streams.agents.intake import hand_over_directly
+from boom_streams.agents.intake import IdleMonitor, RawSchema, hand_over_directly
 from boom_streams.agents.journal import Journal
 from boom_streams.agents.output import Output
 from boom_streams.agents.pulse import Pulse
@@ -195,6 +195,7 @@ def _new_app(config: Settings, stages: list[Stage], folder: Path) -> BoomApp:
         producer_threaded=False,
         web_enabled=False,
         Worker=BoomWorker,
+        Monitor=IdleMonitor,
         **_credentials(config),
     )
 
@@ -239,7 +240,7 @@ def _dead_topic(source: str) -> str:
 
 def _add_agent(app: BoomApp, name: str, sources: list[str]) -> None:
     delivery = app.deliveries[name]
-    channel = app.topic(*sources, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+    channel = app.topic(*sources, schema=RawSchema(), key_type=bytes, value_type=bytes)
 
     @app.agent(channel, name=name)
     async def agent(stream: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -11,7 +12,7 @@ from faust.transport.consumer import Consumer
 from mode import Service
 from mode.utils.locks import Event
 
-from boom_streams.agents.intake import hand_over_directly
+from boom_streams.agents.intake import IdleMonitor, hand_over_directly
 
 hand_over_directly()
 
@@ -99,3 +100,9 @@ def test_an_error_of_the_stream_is_told() -> None:
 
     run(test(False))
     run(test(True))
+
+
+def test_faust_still_knows_when_a_stream_moved() -> None:
+    monitor = IdleMonitor()
+    monitor.on_stream_event_in("partition", 7, None, None)
+    assert monitor.stream_inbound_time["partition"] == pytest.approx(time.monotonic(), abs=60)
