@@ -42,7 +42,8 @@ def write_light_curves(aux: Collection[Document], survey: Survey, records: Seque
     several = _repeated([record["objectId"] for record in records])
     simple = [record for record in records if _is_simple(record) and record["objectId"] not in several]
     rest = [record for record in records if not _is_simple(record) or record["objectId"] in several]
-    rest += _push(aux, survey, simple)
+    rest += _insert(aux, survey, [record for record in simple if record["revision"] == 1])
+    rest += _push(aux, survey, [record for record in simple if record["revision"] != 1])
     _merge(aux, survey, rest)
 
 
@@ -77,19 +78,30 @@ def _repeated(object_ids: Sequence[str]) -> set[str]:
     return {object_id for object_id in object_ids if object_id in seen or seen.add(object_id)}  # type: ignore[func-returns-value]
 
 
+def _insert(aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDocument]) -> list[RawBSONDocument]:
+    """Insert objects with their first alert; return the records whose object is there already, with another one."""
+    if not records:
+        return []
+    new = [_first(survey, *placed) for placed in zip(records, _places(records), strict=True)]
+    try:
+        aux.insert_many(new, ordered=False)
+    except BulkWriteError as error:
+        return _undone(aux, [records[place] for place in duplicates(error)])
+    return []
+
+
 def _push(aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDocument]) -> list[RawBSONDocument]:
     """Push points of different objects; return the records that did not find the revision before them."""
     if not records:
         return []
-    try:
-        updates = [_pushed(survey, *placed) for placed in zip(records, _places(records), strict=True)]
-        result = aux.bulk_write(updates, ordered=False)
-        done = result.matched_count + result.upserted_count
-    except BulkWriteError as error:
-        duplicates(error)  # raises unless all are
-        done = error.details["nMatched"] + error.details["nUpserted"]
-    if done == len(records):
+    updates = [_pushed(survey, *placed) for placed in zip(records, _places(records), strict=True)]
+    if aux.bulk_write(updates, ordered=False).matched_count == len(records):
         return []
+    return _undone(aux, records)
+
+
+def _undone(aux: Collection[Document], records: Sequence[RawBSONDocument]) -> list[RawBSONDocument]:
+    """Those of the records whose object is not at their revision."""
     ids = [record["objectId"] for record in records]
     found = {d["_id"]: d.get("revision", 0) for d in aux.find({"_id": {"$in": ids}}, {"revision": 1})}
     return [record for record in records if found.get(record["objectId"], 0) != record["revision"]]
@@ -101,21 +113,26 @@ def _places(records: Sequence[RawBSONDocument]) -> list[Document]:
     return sky.coordinates(ra, dec)
 
 
+def _first(survey: Survey, record: RawBSONDocument, place: Document) -> Document:
+    """The object as its first alert makes it."""
+    added, received = documents(survey, record), record["received"]
+    books = {"created_at": received, "updated_at": received, "revision": record["revision"], "coordinates": place}
+    return {"_id": record["objectId"], **books, **{name: added.get(name, []) for name in survey.SERIES}}
+
+
 def _pushed(survey: Survey, record: RawBSONDocument, place: Document) -> UpdateOne:
     """The update for a record that only adds points to what the archive has."""
     revision, received = record["revision"], record["received"]
-    known = {"revision": revision - 1} if revision > 1 else {"revision": {"$exists": False}}
-    fixed = {"revision": revision, "coordinates": place}
     added = documents(survey, record)
-    update: Document = {"$min": {"created_at": received}, "$max": {"updated_at": received}}
-    if revision == 1:
-        update["$set"] = fixed | {name: added.get(name, []) for name in survey.SERIES}
-    else:
-        update["$set"] = fixed
-        order = {} if record["appended"] else {"$sort": _SORT}
-        if added:
-            update["$push"] = {name: {"$each": points, **order} for name, points in added.items()}
-    return UpdateOne({"_id": record["objectId"], **known}, update, upsert=revision == 1)
+    update: Document = {
+        "$set": {"revision": revision, "coordinates": place},
+        "$min": {"created_at": received},
+        "$max": {"updated_at": received},
+    }
+    order = {} if record["appended"] else {"$sort": _SORT}
+    if added:
+        update["$push"] = {name: {"$each": points, **order} for name, points in added.items()}
+    return UpdateOne({"_id": record["objectId"], "revision": revision - 1}, update)
 
 
 def _merge(aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDocument]) -> None:
