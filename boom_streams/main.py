@@ -176,7 +176,7 @@ def _new_app(config: Settings, stages: list[Stage], folder: Path) -> BoomApp:
         topic_allow_declare=False,
         topic_disable_leader=True,
         table_standby_replicas=0,
-        broker_commit_interval=0.5,
+        broker_commit_interval=1.0,
         broker_session_timeout=timeout,
         broker_heartbeat_interval=timeout / 5,
         broker_rebalance_timeout=max(30.0, timeout),
