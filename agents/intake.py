@@ -35,10 +35,10 @@ class RawSchema(faust.Schema[bytes, bytes]):
 
     def compile(self, app: Any, **_: Any) -> Any:
         """Make the function that makes an event of a record."""
-        create_event = app.create_event
+        event = app.conf.Event
 
         async def decode(message: Any, *, propagate: bool = False) -> Any:
-            return create_event(message.key, message.value, message.headers, message)
+            return event(app, message.key, message.value, message.headers, message)
 
         return decode
 
