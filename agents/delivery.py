@@ -89,7 +89,7 @@ class Delivery:
         pulse: Pulse,
         tables: Sequence[StateTable] = (),
         blocking: bool = False,
-        batch_size: int = 200,
+        batch_size: int = 500,
         batch_ms: int = 20,
     ) -> None:
         self.app = app

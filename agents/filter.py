@@ -128,7 +128,7 @@ def _is_stored(record: Record, stored: Mapping[int, int]) -> bool:
 
 def _messages(
     survey: Survey, alert: Fields, matches: Sequence[Match], cutouts: Mapping[str, bytes] | None
-) -> Iterator[tuple[str, int | None, bytes]]:
+) -> Iterator[tuple[str, int | None, tuple[bytes, ...]]]:
     """Topics, partitions (None: the alert's own) and records: one a filter, and one for operators with all of them."""
     seen = [match.filter.programids(survey.name) for match in matches]
     everyone = frozenset[int]().union(*seen)

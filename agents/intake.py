@@ -3,6 +3,7 @@
 * Four tasks a record: Faust hands each record that it has fetched to its streams in a race with the suspension of the
   flow, a stop and a crash, a task each: about 0.1 ms a record. Nearly always there is room in the streams' queues and
   the record is there at once. So it is handed over directly, and the race begins only where it has to wait.
+* A pause of the connection for each 128 kB: answers of Kafka have some MB.
 * Serializers of keys and values, which are bytes to us.
 * Counts and durations of every record: `boom-streams status` asks Kafka.
 """
@@ -15,6 +16,7 @@ import types
 from collections.abc import Coroutine, Generator
 from typing import Any
 
+import aiokafka.conn
 import faust
 from faust.sensors import Monitor
 from faust.transport.consumer import Consumer
@@ -22,9 +24,13 @@ from mode.services import WaitResults
 
 __all__ = ["IdleMonitor", "RawSchema", "hand_over_directly"]
 
+#: Half of what a connection reads before it waits for its reader.
+_READER_BYTES = 8 << 20
+
 
 def hand_over_directly() -> None:
     """Patch Faust's consumer once."""
+    aiokafka.conn.READER_LIMIT = _READER_BYTES
     original = Consumer.wait_first
     if not hasattr(original, "__wrapped__"):
         setattr(Consumer, "wait_first", _direct(original))  # noqa: B010

@@ -56,12 +56,12 @@ class Body:
     before: bytes
     after: bytes
 
-    def container(self, passed: Sequence[Passed]) -> bytes:
-        """The Avro container with the filters put in their place."""
+    def container(self, passed: Sequence[Passed]) -> tuple[bytes, ...]:
+        """The Avro container with the filters put in their place, in pieces of which the containers share the large."""
         parts = _parts()
         filters = _encode(parts.filters, {"filters": [entry._asdict() for entry in passed]})
         size = len(self.before) + len(filters) + len(self.after)
-        return b"".join([parts.header, _ONE, _long(size), self.before, filters, self.after, _SYNC])
+        return parts.header, _ONE, _long(size), self.before, filters, self.after, _SYNC
 
 
 def encode_body(

@@ -28,7 +28,7 @@ class _NoSeries:
 def encoded() -> bytes:
     passed = [Passed("1", "bright", "a", "{}")]
     record = {**RECORD, "series": _NoSeries()}
-    return encode_body(get_survey("ZTF"), record, frozenset({1}), None).container(passed)
+    return b"".join(encode_body(get_survey("ZTF"), record, frozenset({1}), None).container(passed))
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2", "3"])

@@ -140,6 +140,16 @@ def test_forced_photometry() -> None:
         assert document["psfFluxErr"] == pytest.approx(10 * scale)
 
 
+@pytest.mark.parametrize("jd", [1e300, -1e300, -1.0, 1e8, math.inf, math.nan])
+def test_a_point_whose_time_is_none_is_dropped_and_not_the_alert(jd: float) -> None:
+    alert = decode(
+        container(prv_candidates=[detection(jd, 7), detection(2460000.25, 8), limit(jd)], fp_hists=[forced(jd, 40.0)])
+    )
+    assert alert.series["prv_candidates"]["candid"].tolist() == [8, 42]
+    assert not len(alert.series["prv_nondetections"])
+    assert not len(alert.series["fp_hists"])
+
+
 def test_packets_without_history_or_stamps() -> None:
     alert = decode(container(leave_out=("fp_hists", "cutoutTemplate"), cutoutScience=None))
     assert {name: len(series) for name, series in alert.series.items()} == {
@@ -158,6 +168,8 @@ def test_packets_without_history_or_stamps() -> None:
         ({"candidate": candidate(fid=None)}, "fid is None"),
         ({"candidate": candidate(jd=None)}, "jd is missing"),
         ({"candidate": candidate(jd=math.nan)}, "jd is nan"),
+        ({"candidate": candidate(jd=1e300)}, "jd is 1e\\+300, not in"),
+        ({"candidate": candidate(jd=-1.0)}, "jd is -1.0, not in"),
         ({"candidate": candidate(ra=360.0)}, "ra is 360.0"),
         ({"candidate": candidate(ra=-0.1)}, "ra is -0.1"),
         ({"candidate": candidate(dec=90.1)}, "dec is 90.1"),

@@ -13,7 +13,10 @@ from boom_streams.avro_schema import Schema
 from boom_streams.errors import BadRecord, SettingsError
 from boom_streams.points import Points
 
-__all__ = ["Alert", "Position", "Survey", "get_survey"]
+__all__ = ["LAST_JD", "Alert", "Position", "Survey", "get_survey"]
+
+#: An observation's Julian date is from 0 to this; what lies outside is not a time.
+LAST_JD = 1e7
 
 #: Module of each survey's adapter; a further survey is one line here, one module and one schema folder.
 _MODULES = {"ZTF": "boom_streams.surveys.ztf"}

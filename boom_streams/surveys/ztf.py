@@ -24,7 +24,7 @@ from boom_streams.avro_columns import read_columns
 from boom_streams.avro_schema import Schema
 from boom_streams.errors import BadRecord
 from boom_streams.points import Points
-from boom_streams.surveys.base import Alert, Position
+from boom_streams.surveys.base import LAST_JD, Alert, Position
 from boom_streams.surveys.ztf_columns import column_histories, packet_rows
 from boom_streams.surveys.ztf_series import (
     BANDS,
@@ -74,6 +74,8 @@ class Ztf:
         for name, value in (("jd", jd), ("ra", ra), ("dec", dec)):
             if not isinstance(value, (int, float)) or not math.isfinite(value):
                 raise BadRecord(f"candidate.{name} is {'missing' if value is None else value}")
+        if not 0.0 <= jd <= LAST_JD:
+            raise BadRecord(f"candidate.jd is {jd}, not in [0, {LAST_JD:.0f}]")
         if not 0.0 <= ra < 360.0:
             raise BadRecord(f"candidate.ra is {ra}, not in [0, 360)")
         if not -90.0 <= dec <= 90.0:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from boom_streams import photometry, points
 from boom_streams.errors import BadRecord
 from boom_streams.points import Points
+from boom_streams.surveys.base import LAST_JD
 
 __all__ = ["BANDS", "SERIES", "Histories", "light_curves", "pack_detections", "pack_histories", "positive"]
 
@@ -186,11 +187,17 @@ def light_curves(
 
 def _shapes(listed: Points) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which listed points are detections, and which are limits."""
-    known = np.isfinite(listed["jd"]) & np.isin(listed["fid"], list(BANDS))
+    known = _observed(listed)
     mag, error = np.isfinite(listed["magpsf"]), np.isfinite(listed["sigmapsf"])
     sign = listed["isdiffpos"] != _NONE_1
     limit = np.isfinite(listed["diffmaglim"])
     return known & mag & error & sign, known & ~mag & ~error & ~sign & limit
+
+
+def _observed(listed: Points) -> NDArray[np.bool_]:
+    """Which points have a time and a filter."""
+    jd = listed["jd"]
+    return np.asarray((jd >= 0) & (jd <= LAST_JD) & np.isin(listed["fid"], list(BANDS)), np.bool_)
 
 
 def _columns(history: Sequence[Mapping[str, Any]], dtype: np.dtype[Any], alike: bool) -> dict[str, Sequence[Any]]:
@@ -256,8 +263,7 @@ def _fill_forced(measured: Points) -> NDArray[np.bool_]:
     for name, column in (("magpsf", mag), ("sigmapsf", mag_error), ("snr_psf", ratio)):
         measured[name] = np.where(clear, column, np.nan)
     measured["isdiffpos"] = np.where(clear, counts > 0, _NONE_1)
-    time_and_filter = np.isfinite(measured["jd"]) & np.isin(measured["fid"], list(BANDS))
-    return np.asarray(time_and_filter & (error > 0) & np.isfinite(measured["psfFluxErr"]), np.bool_)
+    return np.asarray(_observed(measured) & (error > 0) & np.isfinite(measured["psfFluxErr"]), np.bool_)
 
 
 def _split(packed: Points, owner: Integers, count: int) -> list[Points]:

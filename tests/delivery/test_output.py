@@ -60,9 +60,10 @@ def test_nothing_of_a_record_is_changed(make_settings: Callable[..., Settings]) 
         Send(target, b"k", b"v", 0, headers, 1_700_000_000_123),
         Send(target, None, b"", 0),
         Send(target, None, None, 0),  # type: ignore[arg-type]
+        Send(target, None, (b"in ", b"", b"pieces"), 0),
     ]
     send(settings, sends)
-    first, second, third = scan(settings, [target])
+    first, second, third, fourth = scan(settings, [target])
     assert (first.key(), first.value(), first.headers(), first.timestamp()[1]) == (
         b"k",
         b"v",
@@ -71,6 +72,8 @@ def test_nothing_of_a_record_is_changed(make_settings: Callable[..., Settings]) 
     )
     assert (second.key(), second.value()) == (None, b"")
     assert (third.key(), third.value()) == (None, None)
+    assert fourth.value() == b"in pieces"
+    assert sends[3].size == Send(target, None, b"in pieces", 0).size
 
 
 def test_the_size_of_a_record_is_known_before_it_is_sent(make_settings: Callable[..., Settings]) -> None:
