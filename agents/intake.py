@@ -16,7 +16,7 @@ import types
 from collections.abc import Coroutine, Generator
 from typing import Any
 
-import aiokafka.conn
+import aiokafka.conn  # type: ignore[import-untyped]
 import faust
 from faust.sensors import Monitor
 from faust.transport.consumer import Consumer

@@ -37,8 +37,8 @@ class Send:
     @property
     def size(self) -> int:
         """Most bytes that it takes in Kafka, alone in its batch."""
-        value = sum(map(len, self.value)) if isinstance(self.value, tuple) else len(self.value or b"")
-        size = _OVERHEAD + len(self.key or b"") + value
+        pieces = self.value if isinstance(self.value, tuple) else (self.value or b"",)
+        size = _OVERHEAD + len(self.key or b"") + sum(map(len, pieces))
         for name, value in self.headers:
             size += len(name.encode()) + len(value or b"") + 10
         return size
