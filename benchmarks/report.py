@@ -6,9 +6,9 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -40,7 +40,11 @@ def last_line(figures: Figures) -> str:
 
 def as_json(figures: Figures) -> str:
     """All figures, with the single runs and the stacks' sums."""
-    return json.dumps(asdict(figures), indent=1) + "\n"
+    return json.dumps(figures, default=_fields, indent=1) + "\n"
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}  # asdict() breaks counters
 
 
 def _machine(figures: Figures) -> None:

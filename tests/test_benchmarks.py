@@ -166,11 +166,15 @@ def test_figures_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     figures.yardstick = [{name: 2 * ms for name, ms in yardstick.REFERENCE.items()}]
     figures.latency = latency.Latency(50.0, [10.0, 20.0, 30.0], [11.0, 21.0, 31.0], 100, 7)
     figures.history = [HistoryCost("1 x", 30.0, COST, 1000.0), HistoryCost("3 x", 90.0, COST, 2000.0)]
-    for part in ("machine", "cost", "latency", "history"):
+    times = Counter({"boom_streams.avro": 1.5})
+    figures.profile = {"enrich": profile.Profile(1.5, times, times, times, times)}
+    for part in ("machine", "cost", "latency", "profile", "history"):
         report.show(figures, part)
     printed = capsys.readouterr().out
     assert "3.50" in printed
     assert "set a at the reference's speed: 1.75 CPU ms an alert" in printed
     assert "p99" in printed
     assert report.last_line(figures) == "total 3.50"
-    assert json.loads(report.as_json(figures))["costs"]["b"][0]["alerts"] == 100
+    written = json.loads(report.as_json(figures))
+    assert written["costs"]["b"][0]["alerts"] == 100
+    assert written["profile"]["enrich"]["modules"] == {"boom_streams.avro": 1.5}
