@@ -71,6 +71,8 @@ class Delivery:
         Records in hand, for finding one that kills the process; one for all stages of the process.
     pulse
         Ends the process if it was frozen.
+    batch_size, batch_ms
+        Most records of a batch, and how long the first waits for others, milliseconds.
     tables
         Tables that ``process`` may use.
     blocking
@@ -87,10 +89,10 @@ class Delivery:
         dead_topic: Callable[[str], str],
         journal: Journal,
         pulse: Pulse,
+        batch_size: int,
+        batch_ms: int,
         tables: Sequence[StateTable] = (),
         blocking: bool = False,
-        batch_size: int = 500,
-        batch_ms: int = 20,
     ) -> None:
         self.app = app
         self.stage = stage

@@ -84,15 +84,13 @@ class _Stage:
         if not passed:
             return
         name = fields[next(iter(passed))]["survey"]
-        survey, prefix = get_survey(name), self._config.topic_prefix
+        survey = get_survey(name)
         cutouts = self._cutouts(name, {fields[i]["candid"]: work.records[i] for i in passed})
         for index, matches in passed.items():
             record, alert = work.records[index], fields[index]
-            messages = _messages(survey, alert, matches, cutouts.get(alert["candid"]))
-            results[index].sends = [
-                Send(prefix + topic, record.key, value, record.partition if partition is None else partition)
-                for topic, partition, value in messages
-            ]
+            results[index].sends = list(
+                _sends(self._config, survey, record, alert, matches, cutouts.get(alert["candid"]))
+            )
 
     def _cutouts(self, survey: str, records: Mapping[int, Record]) -> dict[int, dict[str, bytes]]:
         """Cutouts of alerts, read from the archive once the sink has got that far."""
@@ -126,17 +124,24 @@ def _is_stored(record: Record, stored: Mapping[int, int]) -> bool:
     return stored.get(int(partition), 0) > int(offset)
 
 
-def _messages(
-    survey: Survey, alert: Fields, matches: Sequence[Match], cutouts: Mapping[str, bytes] | None
-) -> Iterator[tuple[str, int | None, tuple[bytes, ...]]]:
-    """Topics, partitions (None: the alert's own) and records: one a filter, and one for operators with all of them."""
+def _sends(
+    config: Settings,
+    survey: Survey,
+    record: Record,
+    alert: Fields,
+    matches: Sequence[Match],
+    cutouts: Mapping[str, bytes] | None,
+) -> Iterator[Send]:
+    """Records for an alert: one a filter, whose topic has one partition, and one for operators with all of them."""
     seen = [match.filter.programids(survey.name) for match in matches]
     everyone = frozenset[int]().union(*seen)
     bodies = {programids: encode_body(survey, alert, programids, cutouts) for programids in {*seen, everyone}}
     passed = [_passed(match) for match in matches]
     for entry, programids in zip(passed, seen, strict=True):
-        yield names.filter_topic(entry.name), 0, bodies[programids].container([entry])
-    yield names.topic(survey.name, "filtered"), None, bodies[everyone].container(passed)
+        topic = names.filter_topic(entry.name, config.topic_prefix)
+        yield Send(topic, record.key, bodies[programids].container([entry]), 0)
+    topic = names.topic(survey.name, "filtered", config.topic_prefix)
+    yield Send(topic, record.key, bodies[everyone].container(passed), record.partition)
 
 
 def _passed(match: Match) -> Passed:

@@ -22,7 +22,7 @@ from faust.sensors import Monitor
 from faust.transport.consumer import Consumer
 from mode.services import WaitResults
 
-__all__ = ["IdleMonitor", "RawSchema", "hand_over_directly"]
+__all__ = ["IdleMonitor", "RawSchema", "hand_over_directly", "read_on"]
 
 #: Half of what a connection reads before it waits for its reader.
 _READER_BYTES = 8 << 20
@@ -30,10 +30,14 @@ _READER_BYTES = 8 << 20
 
 def hand_over_directly() -> None:
     """Patch Faust's consumer once."""
-    aiokafka.conn.READER_LIMIT = _READER_BYTES
     original = Consumer.wait_first
     if not hasattr(original, "__wrapped__"):
         setattr(Consumer, "wait_first", _direct(original))  # noqa: B010
+
+
+def read_on() -> None:
+    """Have connections to Kafka that are made from now on pause only for some MB."""
+    aiokafka.conn.READER_LIMIT = _READER_BYTES
 
 
 class RawSchema(faust.Schema[bytes, bytes]):

@@ -17,6 +17,8 @@ from typing import Any
 import bson
 import fastavro
 
+from boom_streams.avro import single_record
+
 __all__ = ["REFERENCE", "measure", "slowness"]
 
 #: Milliseconds of CPU a packet where the reference was measured, one idle core (README beside the night's script).
@@ -52,13 +54,8 @@ def slowness(measured: Mapping[str, float]) -> float:
 
 def _packets(files: Sequence[Path]) -> tuple[list[bytes], Any]:
     """The packets without their containers, and their schema, parsed."""
-    blocks = [block for file in files for block in _read(file)]
-    return [packet for packet, _ in blocks], fastavro.parse_schema(blocks[0][1])
-
-
-def _read(file: Path) -> list[tuple[bytes, Any]]:
-    reader = fastavro.block_reader(io.BytesIO(file.read_bytes()))
-    return [(block.bytes_.getvalue(), reader.writer_schema) for block in reader]
+    found = [single_record(file.read_bytes()) for file in files]
+    return [packet for _, packet in found], found[0][0].parsed
 
 
 def _cpu_ms(call: Callable[[], Any]) -> float:

@@ -29,6 +29,7 @@ from boom_streams.errors import BadRecord
 __all__ = [
     "Header",
     "NotSingle",
+    "encode_long",
     "prefix_reader",
     "read",
     "read_header",
@@ -147,7 +148,7 @@ def split(container: bytes) -> tuple[list[bytes], BadRecord | None]:
     pairs, error = _collect(container)
     sync = container[len(header.raw) : len(header.raw) + _SYNC]
     head = header.raw if header.codec == "null" else _header_bytes(header.schema)
-    return [b"".join((head, sync, _zigzag(1), _zigzag(len(datum)), datum, sync)) for _, datum in pairs], error
+    return [b"".join((head, sync, encode_long(1), encode_long(len(datum)), datum, sync)) for _, datum in pairs], error
 
 
 @lru_cache(maxsize=256)
@@ -332,7 +333,8 @@ def _varint(data: bytes, at: int, *, zigzag: bool = True) -> tuple[int, int]:
     raise BadRecord("the Avro container is truncated, or a number in it has no end")
 
 
-def _zigzag(number: int) -> bytes:
+def encode_long(number: int) -> bytes:
+    """A number from 0 on as Avro writes an int or a long: zigzag, 7 bits a byte."""
     rest = number << 1
     out = bytearray()
     while rest > 0x7F:
@@ -344,9 +346,9 @@ def _zigzag(number: int) -> bytes:
 
 def _header_bytes(schema: Schema) -> bytes:
     source = json.dumps(schema.source).encode()
-    parts = [_MAGIC, _zigzag(2)]
+    parts = [_MAGIC, encode_long(2)]
     for text in (b"avro.codec", b"null", b"avro.schema", source):
-        parts += [_zigzag(len(text)), text]
+        parts += [encode_long(len(text)), text]
     return b"".join((*parts, b"\0"))
 
 

@@ -16,7 +16,7 @@ import faust
 
 from boom_streams import names
 from boom_streams.agents.delivery import Delivery, Process
-from boom_streams.agents.intake import IdleMonitor, RawSchema, hand_over_directly
+from boom_streams.agents.intake import IdleMonitor, RawSchema, hand_over_directly, read_on
 from boom_streams.agents.journal import Journal
 from boom_streams.agents.output import Output
 from boom_streams.agents.pulse import Pulse
@@ -128,6 +128,7 @@ def build_app(config: Settings | None = None, topology: Sequence[Stage] = STAGES
     config = config or settings()
     write_before_reading()
     hand_over_directly()
+    read_on()
     stages = [stage for stage in topology if config.role in ("all", stage.role)]
     folder = Path(os.environ.get("APP_DATADIR", config.data_dir / "worker"))
     app = _new_app(config, stages, folder)

@@ -16,12 +16,13 @@ import bson
 import fastavro
 import numpy as np
 
+from boom_streams.avro import encode_long
 from boom_streams.surveys import Survey
 
 __all__ = ["Body", "Passed", "decode_filtered", "decode_matches", "encode_body", "filtered_schema"]
 
 _SYNC = b"boom_streams/v1\n"
-_ONE = b"\x02"  # how many records the container has, as Avro writes a number
+_ONE = encode_long(1)  # how many records the container has
 _CUTOUTS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
 _POINT = ("jd", "band", "origin", "flux", "flux_error", "ra", "dec", "programid")
 _SERIES = {"prv_candidates": "alert", "prv_nondetections": "limit", "fp_hists": "forced"}
@@ -61,7 +62,7 @@ class Body:
         parts = _parts()
         filters = _encode(parts.filters, {"filters": [entry._asdict() for entry in passed]})
         size = len(self.before) + len(filters) + len(self.after)
-        return parts.header, _ONE, _long(size), self.before, filters, self.after, _SYNC
+        return parts.header, _ONE, encode_long(size), self.before, filters, self.after, _SYNC
 
 
 def encode_body(
@@ -175,10 +176,4 @@ def _parts() -> _Parts:
 def _encode(schema: Any, values: Mapping[str, Any]) -> bytes:
     stream = io.BytesIO()
     fastavro.schemaless_writer(stream, schema, values)
-    return stream.getvalue()
-
-
-def _long(value: int) -> bytes:
-    stream = io.BytesIO()
-    fastavro.schemaless_writer(stream, "long", value)
     return stream.getvalue()
