@@ -64,13 +64,18 @@ def test_history_is_that_of_the_rows(rows: list[dict[str, Any]]) -> None:
 
 
 def test_history_is_of_points_that_everyone_may_see(rows: list[dict[str, Any]]) -> None:
-    listed = [{"jd": 1.0, "fid": 1, "magpsf": 15.0, "programid": 2}, {"jd": 2.0, "fid": 1, "magpsf": 18.0, "programid": 1}]
+    listed = [
+        {"jd": 1.0, "fid": 1, "magpsf": 15.0, "programid": 2},
+        {"jd": 2.0, "fid": 1, "magpsf": 18.0, "programid": 1},
+    ]
     series = {"prv_candidates": points.pack(listed, ZTF.SERIES["prv_candidates"])}
     assert history(ZTF, series, 2.0, 1) == History(0.0, 0.0, 0.0, 18.0, 18.0)
     assert history(ZTF, series, 2.0, 2) == History(1.0, 1.0, 0.0, 15.0, 18.0)
 
 
-def test_a_missing_feature_keeps_one_model_from_the_alert(rows: list[dict[str, Any]], images: Any, scorer: Scorer) -> None:
+def test_a_missing_feature_keeps_one_model_from_the_alert(
+    rows: list[dict[str, Any]], images: Any, scorer: Scorer
+) -> None:
     row = {name: value for name, value in rows[0].items() if name != "distpsnr3"}  # ACAI's, not BTSbot's
     (found,) = scorer.score([Subject(row, past(row))], images[:1], [None])
     assert set(found.classifications) == {"btsbot", "braai"}

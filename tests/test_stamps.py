@@ -39,9 +39,9 @@ def normalised(values: Any) -> Any:
 
 def containers(folder: Path) -> Iterator[bytes]:
     for path in sorted(folder.rglob("*")):
-        if path.suffix == ".avro":
+        if path.suffix == ".avro" and path.is_file():
             yield path.read_bytes()
-        elif path.name.endswith(".tar.gz"):
+        elif path.name.endswith(".tar.gz") and path.is_file():
             with tarfile.open(path) as archive:
                 for member in archive:
                     file = archive.extractfile(member)

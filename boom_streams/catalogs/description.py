@@ -26,10 +26,14 @@ class Catalog(BaseModel):
     )
     limit: int | None = Field(None, ge=1, description="Most matches that are kept; none: all.")
     distance_key: str | None = Field(None, description="Column with the redshift; mode `distance` only.")
-    distance_max: float | None = Field(None, gt=0, description="Largest projected distance, kpc (1 arcsec at z = 0.05).")
+    distance_max: float | None = Field(
+        None, gt=0, description="Largest projected distance, kpc (1 arcsec at z = 0.05)."
+    )
     distance_max_near: float | None = Field(None, gt=0, description="Largest separation where z < 0.01, arcsec.")
     projection: tuple[str, ...] = Field((), description="Columns of a match beside `_id`, `ra`, `dec`; none: all.")
-    order: int = Field(9, ge=3, le=12, description="HEALPix order of the tiles: 9 is 7 arcmin, each lower one twice it.")
+    order: int = Field(
+        9, ge=3, le=12, description="HEALPix order of the tiles: 9 is 7 arcmin, each lower one twice it."
+    )
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Catalog:

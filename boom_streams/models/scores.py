@@ -15,7 +15,7 @@ from boom_streams.models.catalogue import MODELS, Model
 from boom_streams.models.features import History, acai, btsbot
 from boom_streams.models.stamps import Image
 
-__all__ = ["Scores", "Scorer", "Subject"]
+__all__ = ["Scorer", "Scores", "Subject"]
 
 log = logging.getLogger(__name__)
 
