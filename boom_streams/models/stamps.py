@@ -91,8 +91,8 @@ def triplet(stamps: Mapping[str, bytes]) -> Image:
         height, width = values.shape
         if height > SIZE or width > SIZE:
             raise BadRecord(f"{name} has {width} x {height} pixels; the models take up to {SIZE} x {SIZE}")
-        values = np.where(np.isfinite(values), values, np.float32(0))
-        norm = float(np.linalg.norm(values.astype(np.float64)))
+        values = np.where(np.isfinite(values), values, np.float32(0)).astype(np.float64)
+        norm = float(np.linalg.norm(values))
         if not norm:
             raise BadRecord(f"{name} is blank")
         image[:height, :width, channel] = values / norm
