@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 __all__ = ["MODELS", "Model"]
 
@@ -16,19 +16,23 @@ class Model(NamedTuple):
     file: str
     images: str
     """Name of the input that takes the images."""
-    features: str | None
-    """Name of the input that takes the numbers; None: the model looks at the images alone."""
+    numbers: str
+    """Name of the input that takes the numbers; empty: the model looks at the images alone."""
+    features: Literal["acai", "btsbot", ""]
+    """Which numbers, of `boom_streams.models.features`."""
     what: str
     """What a score near 1 means."""
+    survey: str = "ZTF"
+    """Whose alerts it was trained on."""
 
 
-_ACAI_VERSION = "d1_dnn_20201130"
+_ACAI = "d1_dnn_20201130"
 
 MODELS = {
     model.name: model
     for model in (
         *(
-            Model(f"acai_{letter}", _ACAI_VERSION, f"acai_{letter}.{_ACAI_VERSION}.onnx", "triplets", "features", what)
+            Model(f"acai_{letter}", _ACAI, f"acai_{letter}.{_ACAI}.onnx", "triplets", "features", "acai", what)
             for letter, what in (
                 ("h", "in a host galaxy"),
                 ("n", "in the nucleus of its host"),
@@ -37,7 +41,9 @@ MODELS = {
                 ("b", "bogus"),
             )
         ),
-        Model("btsbot", "v1.0.1", "btsbot-v1.0.1.onnx", "triplet", "metadata", "a bright transient to follow up"),
-        Model("braai", "d6_m9", "braai_d6_m9.onnx", "conv1_input", None, "real, not an artefact"),
+        Model(
+            "btsbot", "v1.0.1", "btsbot-v1.0.1.onnx", "triplet", "metadata", "btsbot", "a bright transient to follow up"
+        ),
+        Model("braai", "d6_m9", "braai_d6_m9.onnx", "conv1_input", "", "", "real, not an artefact"),
     )
 }

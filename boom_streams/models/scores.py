@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +16,6 @@ from boom_streams.models.features import History, acai, btsbot
 from boom_streams.models.stamps import Image
 
 __all__ = ["Scorer", "Scores", "Subject"]
-
-log = logging.getLogger(__name__)
 
 #: Alerts at once; larger batches are slower.
 _BATCH = 16
@@ -77,24 +75,18 @@ class Scorer:
             Their images, or why there are none, as `boom_streams.models.stamps.triplets` gives them.
         """
         found = [Scores(unscored=dict.fromkeys(self.absent, "the model is not installed")) for _ in subjects]
-        if not self._sessions or not subjects:
-            return found
+        numbers = {kind: _numbers(kind, subjects, reasons) for kind in {model.features for model, _ in self._sessions}}
         for model, session in self._sessions:
-            rows: list[list[float]] = []
-            places: list[int] = []
-            for place, (subject, reason) in enumerate(zip(subjects, reasons, strict=True)):
-                try:
-                    if reason is not None:
-                        raise BadRecord(reason)
-                    rows.append(_features(model, subject))
-                    places.append(place)
-                except BadRecord as error:
-                    found[place].unscored[model.name] = str(error)
-            for place, score in zip(places, _run(model, session, images[places], rows), strict=True):
-                if np.isfinite(score):
+            rows = numbers[model.features]
+            places = [place for place, row in enumerate(rows) if not isinstance(row, str)]
+            for place, score in zip(places, _run(model, session, images, places, rows), strict=True):
+                if math.isfinite(score):
                     found[place].classifications[model.name] = score
                 else:
                     found[place].unscored[model.name] = "the model gave no number"
+            for place, row in enumerate(rows):
+                if isinstance(row, str):
+                    found[place].unscored[model.name] = row
         return found
 
 
@@ -107,28 +99,37 @@ def _session(path: Path) -> Any:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _features(model: Model, subject: Subject) -> list[float]:
-    if model.features is None:
-        return []
-    return btsbot(subject.candidate, subject.past) if model.name == "btsbot" else acai(subject.candidate)
+def _numbers(kind: str, subjects: Sequence[Subject], reasons: Sequence[str | None]) -> list[list[float] | str]:
+    """Numbers for each alert, or why a model cannot look at it."""
+    found: list[list[float] | str] = []
+    for subject, reason in zip(subjects, reasons, strict=True):
+        try:
+            found.append(reason or _features(kind, subject))
+        except BadRecord as error:
+            found.append(str(error))
+    return found
 
 
-def _run(model: Model, session: Any, images: Any, rows: Sequence[Sequence[float]]) -> list[float]:
-    """Scores, a batch at a time.
+def _features(kind: str, subject: Subject) -> list[float]:
+    if kind == "acai":
+        return acai(subject.candidate)
+    return btsbot(subject.candidate, subject.past) if kind == "btsbot" else []
 
-    The last batch is filled up to the size of the others, so that an alert's score does not depend, in its last
-    digits, on how many others it was scored with: an alert that is processed again must give the same bytes.
+
+def _run(
+    model: Model, session: Any, images: Image, places: Sequence[int], rows: Sequence[list[float] | str]
+) -> list[float]:
+    """Scores of the alerts at some places, a batch at a time.
+
+    An alert's score does not depend on how many others it is scored with: one that is processed again gives the same
+    bytes (a test holds ONNX Runtime to that).
     """
     scores: list[float] = []
-    for start in range(0, len(images), _BATCH):
-        part = images[start : start + _BATCH]
-        padded = np.zeros((_BATCH, *images.shape[1:]), np.float32)
-        padded[: len(part)] = part
-        inputs = {model.images: padded}
-        if model.features is not None:
-            numbers = np.zeros((_BATCH, len(rows[0])), np.float32)
-            numbers[: len(part)] = rows[start : start + _BATCH]
-            inputs[model.features] = numbers
+    for start in range(0, len(places), _BATCH):
+        part = places[start : start + _BATCH]
+        inputs = {model.images: images[part]}
+        if model.numbers:
+            inputs[model.numbers] = np.array([rows[place] for place in part], np.float32)
         (found,) = session.run(None, inputs)
-        scores += found.reshape(-1)[: len(part)].tolist()
+        scores += found.reshape(-1).tolist()
     return scores
