@@ -1,24 +1,28 @@
-"""classify: what is it? Joins the alert with its object's history and computes statistics; enriched → classified."""
+"""classify: what is it? Joins the alert with its object's history, computes statistics, asks the models.
+
+enriched → classified.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import bson
 import numpy as np
 from pymongo.errors import PyMongoError
 
-from boom_streams import history, lightcurve, mongo, names, wire
+from boom_streams import history, lightcurve, models, mongo, names, wire
 from boom_streams.agents.delivery import Process, Record, Result, Work
 from boom_streams.agents.output import Send
 from boom_streams.archive import Archive
+from boom_streams.models import Scorer, Scores, Subject, models_of, triplets
 from boom_streams.settings import Settings
 from boom_streams.surveys import Survey, get_survey
 
-__all__ = ["classified_record", "classified_value", "make", "take"]
+__all__ = ["Classifier", "classified_record", "classified_values", "make", "take"]
 
 log = logging.getLogger(__name__)
 
@@ -29,25 +33,31 @@ _NOTHING: tuple[dict[str, Any], frozenset[int], int] = ({}, frozenset(), 0)
 
 Fields = Mapping[str, Any]
 
+#: An enriched record taken apart, and what the history says to it.
+Admitted = tuple[Fields, history.Arrival, history.Answer]
+
 
 def make(config: Settings) -> Process:
     """Make the stage for the configured surveys."""
     surveys = {name: get_survey(name) for name in config.surveys}
     past = _Past(config)
+    classifier = Classifier.of(config)
 
     def process(work: Work) -> list[Result]:
         taken = [take(r.value, surveys[wire.fields(r.value)["survey"]], config.history_days) for r in work.records]
         views = [work.view("objects", record) for record in work.records]
         past.restore([(arrival, view) for (_, arrival), view in zip(taken, views, strict=True)])
-        return [
-            _classify(config, record, fields, arrival, history.admit(view, arrival))
-            for record, (fields, arrival), view in zip(work.records, taken, views, strict=True)
+        admitted = [
+            (fields, arrival, history.admit(view, arrival))
+            for (fields, arrival), view in zip(taken, views, strict=True)
         ]
+        values = classified_values(admitted, classifier)
+        return [_result(config, *each) for each in zip(work.records, admitted, values, strict=True)]
 
     return process
 
 
-def classified_record(fields: Fields, answer: history.Answer, properties: Mapping[str, Any]) -> bytes:
+def classified_record(fields: Fields, answer: history.Answer, properties: Mapping[str, Any], scores: Scores) -> bytes:
     """Encode a classified record; the parts of ``enriched`` that it carries on are copied as they are."""
     survey = fields["survey"]
     return bson.encode(
@@ -63,7 +73,9 @@ def classified_record(fields: Fields, answer: history.Answer, properties: Mappin
             "received": fields["received"],
             "alert": fields["alert"],
             "properties": properties,
-            "classifications": {},
+            "classifications": scores.classifications,
+            "models": scores.versions,
+            "unscored": scores.unscored,
             "cross_matches": fields["cross_matches"],
             "aliases": fields["aliases"],
             "history": answer.history,
@@ -94,19 +106,54 @@ def take(value: bytes, survey: Survey, history_days: float) -> tuple[Fields, his
     )
 
 
-def classified_value(fields: Fields, arrival: history.Arrival, answer: history.Answer) -> bytes:
-    """Compute the statistics of an alert with its history, and encode its classified record."""
-    curves = answer.series
-    statistics = lightcurve.statistics(arrival.survey, curves, arrival.candid, arrival.jd, arrival.programid)
-    return classified_record(fields, answer, {**bson.decode(fields["properties"].raw), **statistics})
+class Classifier:
+    """The models of each survey."""
+
+    def __init__(self, scorers: Mapping[str, Scorer]) -> None:
+        self._scorers = scorers
+
+    @classmethod
+    def of(cls, config: Settings) -> Classifier:
+        """The configured models; says which are not installed."""
+        scorers = {name: Scorer(config.models_folder, models_of(name, config.models)) for name in config.surveys}
+        for name in (name for scorer in scorers.values() for name in scorer.absent):
+            log.warning("model %s is not installed; alerts go on without it: boom-streams models install", name)
+        return cls(scorers)
+
+    def score(self, survey: Survey, admitted: Sequence[Admitted]) -> list[Scores]:
+        """Scores of alerts of a survey."""
+        scorer = self._scorers[survey.name]
+        if not scorer.versions:
+            return scorer.without_models(len(admitted))
+        images, reasons = triplets([bson.decode(fields["cutouts"].raw) for fields, _, _ in admitted])
+        subjects = [
+            Subject(
+                bson.decode(fields["alert"]["candidate"].raw),
+                models.history(survey, answer.series, arrival.jd, arrival.programid),
+            )
+            for fields, arrival, answer in admitted
+        ]
+        return scorer.score(subjects, images, reasons)
 
 
-def _classify(
-    config: Settings, record: Record, fields: Fields, arrival: history.Arrival, answer: history.Answer
-) -> Result:
-    topic = names.topic(arrival.survey.name, "classified", config.topic_prefix)
+def classified_values(admitted: Sequence[Admitted], classifier: Classifier) -> list[bytes]:
+    """Compute statistics and scores of alerts with their histories, and encode their classified records."""
+    values: dict[int, bytes] = {}
+    for survey in {arrival.survey.name: arrival.survey for _, arrival, _ in admitted}.values():
+        places = [place for place, (_, arrival, _) in enumerate(admitted) if arrival.survey is survey]
+        scored = classifier.score(survey, [admitted[place] for place in places])
+        for place, scores in zip(places, scored, strict=True):
+            fields, arrival, answer = admitted[place]
+            statistics = lightcurve.statistics(survey, answer.series, arrival.candid, arrival.jd, arrival.programid)
+            properties = {**bson.decode(fields["properties"].raw), **statistics}
+            values[place] = classified_record(fields, answer, properties, scores)
+    return [values[place] for place in range(len(admitted))]
+
+
+def _result(config: Settings, record: Record, admitted: Admitted, value: bytes) -> Result:
+    topic = names.topic(admitted[1].survey.name, "classified", config.topic_prefix)
     headers = (("enriched", f"{record.partition}:{record.offset}".encode()),)
-    return Result([Send(topic, record.key, classified_value(fields, arrival, answer), record.partition, headers)])
+    return Result([Send(topic, record.key, value, record.partition, headers)])
 
 
 class _Past:

@@ -49,12 +49,24 @@ class Settings(BaseSettings):
     archive_patience: float = Field(
         15.0, ge=0, description="Seconds that classify waits for MongoDB before it goes on without old history."
     )
+    models_dir: Path | None = Field(
+        None, description="Folder with the models' ONNX files; none: `models` in the data folder."
+    )
+    models: tuple[str, ...] = Field(
+        ("acai_h", "acai_n", "acai_v", "acai_o", "acai_b", "btsbot"),
+        description="Models that classify alerts; there is `braai`, too, which is ZTF's own `drb` again.",
+    )
     raw_retention_hours: float = Field(168.0, gt=0, description="Retention of `<survey>.raw`, the raw archive.")
     filter_timeout_ms: int = Field(5000, ge=1, description="Longest time of one filter on one batch.")
     filter_refresh: float = Field(3.0, gt=0, description="Seconds between reloads of the filters.")
     validate_sample: float = Field(
         0.0, ge=0, le=1, description="Share of records that stages check against the schemas (slow)."
     )
+
+    @property
+    def models_folder(self) -> Path:
+        """Where the models' files are."""
+        return self.models_dir or self.data_dir / "models"
 
     @classmethod
     def settings_customise_sources(

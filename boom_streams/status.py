@@ -46,6 +46,7 @@ def collect(settings: Settings, interval: float = 1.0) -> dict[str, Any]:
     except BoomError as error:
         report["missing"].append(str(error))
     _archive(settings, report)
+    report["missing"] += _absent_models(settings)
     return report
 
 
@@ -129,6 +130,16 @@ def _archive(settings: Settings, report: dict[str, Any]) -> None:
             f"MongoDB does not answer ({reason}); start it with `boom-streams services start`, or set "
             "BOOM_MONGO_URI to one that runs"
         )
+
+
+def _absent_models(settings: Settings) -> list[str]:
+    """Say which configured models are not in this machine's folder."""
+    from boom_streams.models.catalogue import MODELS
+
+    folder = settings.models_folder
+    absent = [name for name in settings.models if name not in MODELS or not (folder / MODELS[name].file).is_file()]
+    hint = "install them with `boom-streams models install`"
+    return [f"models that are not in {folder}: {', '.join(absent)}; {hint}"] if absent else []
 
 
 def _marks(settings: Settings) -> Marks:

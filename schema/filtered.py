@@ -100,7 +100,8 @@ def encode_body(
     }
     after = {
         "classifications": [
-            {"classifier": name, "score": score} for name, score in sorted(record["classifications"].items())
+            {"classifier": name, "score": score, "version": record["models"].get(name)}
+            for name, score in sorted(record["classifications"].items())
         ],
         "photometry": _photometry(survey, record, programids),
         **{name: (cutouts or {}).get(name) for name in _CUTOUTS},

@@ -53,6 +53,8 @@ class Classified(_Envelope):
     """A record of ``<survey>.classified``: the alert with its object's history and statistics. Key: objectId."""
 
     classifications: dict[str, float] = Field(description="Scores of models, 0 to 1.")
+    models: dict[str, str] = Field(description="Version of each model that gave a score.")
+    unscored: dict[str, str] = Field(description="Why a model gave none, by model.")
     history: Literal["complete", "partial"] = Field(
         description="`partial`: older history is in the archive and could not be read."
     )

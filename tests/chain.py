@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from boom_streams import avro, history, points, wire
-from boom_streams.agents.classify import classified_value, take
+from boom_streams.agents.classify import Classifier, classified_values, take
 from boom_streams.agents.delivery import Process, Record, Result, Work
 from boom_streams.agents.enrich import enriched_record
 from boom_streams.agents.output import Send
+from boom_streams.models import Scorer
 from boom_streams.schema.filtered import Passed, encode_body
 from boom_streams.surveys import Alert, Survey, get_survey
 
 ZTF = get_survey("ztf")
+
+NO_MODELS = Classifier({"ZTF": Scorer(None, [])})
 
 #: Time of the first raw record, Julian date (UTC); each further one is a second later.
 RECEIVED = 2460500.5
@@ -81,12 +84,12 @@ def classified(
     values: Sequence[bytes], store: history.Store, survey: Survey = ZTF, *, partial: bool = False
 ) -> list[bytes]:
     """Classified records of enriched ones, which are admitted to the history in their order."""
-    made = []
+    admitted = []
     for value in values:
         fields, arrived = take(value, survey, 365.0)
         arrived.partial = partial
-        made.append(classified_value(fields, arrived, history.admit(store, arrived)))
-    return made
+        admitted.append((fields, arrived, history.admit(store, arrived)))
+    return classified_values(admitted, NO_MODELS)
 
 
 def filtered(value: bytes, *filter_ids: str, annotations: str = "{}", survey: Survey = ZTF) -> bytes:

@@ -18,6 +18,7 @@ from boom_streams import history, lightcurve, raw, wire
 from boom_streams.agents.classify import classified_record
 from boom_streams.agents.enrich import enriched_record
 from boom_streams.archive import Archive
+from boom_streams.models import Scores
 from boom_streams.surveys import Alert, get_survey
 
 ZTF = get_survey("ZTF")
@@ -63,7 +64,7 @@ def classify(packets: Sequence[bytes], programids: Sequence[int] = ()) -> list[S
         arrival = history.Arrival(ZTF, alert.object_id, alert.candid, alert.jd, alert.programid, alert.series)
         answer = history.admit(table, arrival)
         statistics = lightcurve.statistics(ZTF, answer.series, alert.candid, alert.jd, alert.programid)
-        record = classified_record(wire.fields(enriched), answer, {**alert.properties, **statistics})
+        record = classified_record(wire.fields(enriched), answer, {**alert.properties, **statistics}, Scores())
         stored.append(Stored(enriched, record))
     return stored
 

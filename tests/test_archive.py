@@ -222,7 +222,7 @@ def test_partial_history_does_not_take_the_place_of_what_is_known(database: Data
         assert sorted(after["prv_candidates"], key=place) == after["prv_candidates"]
     assert database["ZTF_alerts"].find_one({"_id": packets[19].candid}) == {
         "_id": packets[19].candid,
-        **{name: bson.decode(value)[name] for name in ("properties", "classifications", "history")},
+        **{name: bson.decode(value)[name] for name in ("properties", "classifications", "models", "history")},
     }
 
 

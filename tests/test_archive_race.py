@@ -9,6 +9,7 @@ from boom_streams import history, mongo, wire
 from boom_streams.agents.classify import classified_record
 from boom_streams.agents.enrich import enriched_record
 from boom_streams.archive import Archive
+from boom_streams.models import Scores
 from boom_streams.settings import Settings
 from boom_streams.surveys import get_survey
 from tests.ztf_packets import candidate, container, decode
@@ -22,7 +23,7 @@ def records(number: int) -> tuple[bytes, bytes]:
     enriched = enriched_record(alert, 2460001.5)
     arrival = history.Arrival(get_survey("ztf"), alert.object_id, alert.candid, alert.jd, alert.programid, alert.series)
     answer = history.admit(Memory(), arrival)
-    return enriched, classified_record(wire.fields(enriched), answer, {"star": True})
+    return enriched, classified_record(wire.fields(enriched), answer, {"star": True}, Scores())
 
 
 class Memory(dict[bytes, bytes]):

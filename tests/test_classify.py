@@ -14,6 +14,8 @@ from boom_streams import names, sky
 from boom_streams.agents import classify
 from boom_streams.agents.delivery import Record
 from boom_streams.archive import Archive, ensure
+from boom_streams.errors import SettingsError
+from boom_streams.models import MODELS
 from boom_streams.schema import records as schemas
 from boom_streams.settings import Settings
 from tests import chain
@@ -140,3 +142,44 @@ def test_a_real_night_in_two_orders_ends_in_the_same_archive(
             contents.append({document["_id"]: chain.without_revisions(document) for document in aux.find()})
         assert contents[0] == contents[1]
         assert len(contents[0]) > 20
+
+
+def test_a_real_alert_gets_the_scores_that_were_published(make_settings: Callable[..., Settings], shared: Path) -> None:
+    config = make_settings(models_dir=shared / "models")
+    data = (shared / "data/alerts/reference/ztf/2695378462115010012.avro").read_bytes()
+    value, again = run(config, MemoryTable("objects"), *enriched(config, data), *enriched(config, data))
+    scores = value["classifications"]
+    assert scores["acai_v"] > 0.99
+    assert all(scores[name] < 0.01 for name in ("acai_h", "acai_n", "acai_o", "acai_b", "btsbot"))
+    assert value["models"] == {name: MODELS[name].version for name in scores}
+    assert (value["unscored"], again) == ({}, value)
+
+
+def test_the_same_scores_alone_and_in_a_batch_and_stored(
+    make_settings: Callable[..., Settings], settings: Settings, archive: Archive, shared: Path
+) -> None:
+    """Alerts that are processed again in another batch give the same bytes; one without a stamp says so."""
+    config = make_settings(models_dir=shared / "models", topic_prefix=settings.topic_prefix)
+    night = sorted((shared / "data/alerts/ztf/20231012").rglob("*.avro"))
+    found = enriched(config, *(path.read_bytes() for path in night))
+    bare = bson.decode(found[0].value)
+    del bare["cutouts"]["cutoutTemplate"]
+    found[0].value = bson.encode(bare)
+    together = chain.run(classify.make(config), found, MemoryTable("objects"))
+    alone, process = MemoryTable("objects"), classify.make(config)
+    assert [chain.run(process, [record], alone)[0] for record in found] == together
+    archive.write_classified([result.sends[0].value for result in together])
+    with MongoClient[dict[str, Any]](settings.mongo_uri.get_secret_value()) as client:
+        stored = {document["_id"]: document for document in client[settings.mongo_db]["ZTF_alerts"].find()}
+    first, *others = (stored.pop(bson.decode(record.value)["candid"]) for record in found)
+    assert first["unscored"] == dict.fromkeys(config.models, "cutoutTemplate is missing")
+    assert (first["classifications"], first["models"]) == ({}, {})
+    complete = [each for each in others if "unscored" not in each]
+    assert len(complete) > 15
+    assert all(set(each["classifications"]) == set(each["models"]) == set(config.models) for each in complete)
+    assert all(0 <= score <= 1 for each in complete for score in each["classifications"].values())
+
+
+def test_a_model_that_nobody_knows(make_settings: Callable[..., Settings]) -> None:
+    with pytest.raises(SettingsError, match=r"no model is called 'acai_x' \(setting BOOM_MODELS\); there are acai_h"):
+        classify.make(make_settings(models=("acai_x",)))

@@ -152,8 +152,12 @@ def _shallow(document: RawBSONDocument) -> Document:
 
 
 def _added_by_classify(record: RawBSONDocument) -> Document:
-    added = {"properties": record["properties"], "classifications": record["classifications"]}
-    return added if record["history"] == "complete" else {**added, "history": record["history"]}
+    added = {name: record[name] for name in ("properties", "classifications", "models")}
+    if len(record["unscored"]):
+        added["unscored"] = record["unscored"]
+    if record["history"] != "complete":
+        added["history"] = record["history"]
+    return added
 
 
 def _match(message: Mapping[str, Any], passed: Mapping[str, Any]) -> Document:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-__all__ = ["MODELS", "Model"]
+from boom_streams.errors import SettingsError
+
+__all__ = ["MODELS", "Model", "models_of"]
 
 
 class Model(NamedTuple):
@@ -47,3 +50,17 @@ MODELS = {
         Model("braai", "d6_m9", "braai_d6_m9.onnx", "conv1_input", "", "", "real, not an artefact"),
     )
 }
+
+
+def models_of(survey: str, names: Iterable[str]) -> list[str]:
+    """Those of some models that look at a survey's alerts.
+
+    Raises
+    ------
+    SettingsError
+        If there is no model of such a name.
+    """
+    for name in names:
+        if name not in MODELS:
+            raise SettingsError(f"no model is called {name!r} (setting BOOM_MODELS); there are {', '.join(MODELS)}")
+    return [name for name in names if MODELS[name].survey == survey]

@@ -35,6 +35,8 @@ class Scores:
 
     classifications: dict[str, float] = field(default_factory=dict)
     """Score by model, 0 to 1."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Version of each model that gave a score."""
     unscored: dict[str, str] = field(default_factory=dict)
     """Why a model has no score, by model."""
 
@@ -64,6 +66,10 @@ class Scorer:
         self.absent = [model.name for model in wanted if model not in there]
         self._sessions = [(model, _session(Path(folder or "") / model.file)) for model in there]
 
+    def without_models(self, count: int) -> list[Scores]:
+        """What is said of alerts that no model has seen."""
+        return [Scores(unscored=dict.fromkeys(self.absent, "the model is not installed")) for _ in range(count)]
+
     def score(self, subjects: Sequence[Subject], images: Image, reasons: Sequence[str | None]) -> list[Scores]:
         """Score a batch. What an alert lacks keeps it from the models that ask for it, and is said.
 
@@ -74,7 +80,7 @@ class Scorer:
         images, reasons
             Their images, or why there are none, as `boom_streams.models.stamps.triplets` gives them.
         """
-        found = [Scores(unscored=dict.fromkeys(self.absent, "the model is not installed")) for _ in subjects]
+        found = self.without_models(len(subjects))
         numbers = {kind: _numbers(kind, subjects, reasons) for kind in {model.features for model, _ in self._sessions}}
         for model, session in self._sessions:
             rows = numbers[model.features]
@@ -82,6 +88,7 @@ class Scorer:
             for place, score in zip(places, _run(model, session, images, places, rows), strict=True):
                 if math.isfinite(score):
                     found[place].classifications[model.name] = score
+                    found[place].versions[model.name] = model.version
                 else:
                     found[place].unscored[model.name] = "the model gave no number"
             for place, row in enumerate(rows):
