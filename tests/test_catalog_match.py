@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import bson
 import numpy as np
 import pytest
 from astropy import units
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from boom_streams.catalogs import Catalog, Tile, find, unit_vectors
+from boom_streams.catalogs import Catalog, Tile, find, pack, unit_vectors
 
 NEAREST = Catalog(name="stars", radius=2.0)
 DISTANCE = Catalog(
@@ -24,8 +25,8 @@ def found(catalog: Catalog, tile: Tile, ra: float, dec: float) -> list[dict[str,
     return find(catalog, tile, ra, dec, unit_vectors(ra, dec))
 
 
-def tile_at(ra: Any, dec: Any, **columns: Any) -> Tile:
-    return Tile.of(ra, dec, [{"_id": i, **{k: v[i] for k, v in columns.items()}} for i in range(len(ra))])
+def tile_at(ra: Any, dec: Any, z: Any = None) -> Tile:
+    return Tile.unpack(pack(ra, dec, [bson.encode({"_id": i}) for i in range(len(ra))], z))
 
 
 @settings(max_examples=200, deadline=None)
@@ -68,7 +69,6 @@ def test_projected_distance() -> None:
         (0.009, 200.0, True, 36.0),
         (0.004, 250.0, True, -1.0),
         (-0.001, 10.0, True, -1.0),
-        (None, 1.0, False, None),
         (float("nan"), 1.0, False, None),
     ]
     tile = tile_at([10.0] * len(cases), [20.0 + s / 3600 for _, s, _, _ in cases], z=[z for z, *_ in cases])
@@ -81,8 +81,16 @@ def test_projected_distance() -> None:
     assert [match["_id"] for match in answer[:2]] == [6, 5]
 
 
+def test_sources_at_equal_separation_stay_in_their_order() -> None:
+    same = tile_at([10.0] * 30, [20.0001] * 30, z=[0.05] * 30)
+    for catalog in (NEAREST, DISTANCE):
+        assert [match["_id"] for match in found(catalog, same, 10.0, 20.0)] == list(range(30))
+
+
 def test_an_empty_tile() -> None:
     assert found(NEAREST, tile_at([], []), 10.0, 20.0) == []
+    for catalog in (NEAREST, DISTANCE):
+        assert found(catalog, Tile.empty(), 10.0, 20.0) == []
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from boom_streams.catalogs.description import Catalog
-from boom_streams.sky import separation_arcsec
+from boom_streams.catalogs.tiles import Tile
 
-__all__ = ["Tile", "find", "unit_vectors"]
+__all__ = ["find"]
 
 #: What rounding may take from a cosine; what passes for its sake is measured exactly.
 _ROUNDING = 1e-15
@@ -24,29 +23,8 @@ _NO_DISTANCE, _NEAR = 0.005, 0.01
 #: Redshift at which 1 arcsec is 1 kpc.
 _UNIT = 0.05
 
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """Sources in a tile and within the search radius around it."""
-
-    ra: NDArray[np.float64]
-    dec: NDArray[np.float64]
-    vectors: NDArray[np.float64]
-    """Unit vectors, shape (n, 3)."""
-    rows: Sequence[Mapping[str, Any]]
-    """What a match shows of each source; values that are missing are left out."""
-
-    @classmethod
-    def of(cls, ra: ArrayLike, dec: ArrayLike, rows: Sequence[Mapping[str, Any]]) -> Tile:
-        """Make a tile of positions (ICRS degrees) and rows."""
-        lon, lat = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
-        return cls(lon, lat, unit_vectors(lon, lat), rows)
-
-
-def unit_vectors(ra: ArrayLike, dec: ArrayLike) -> NDArray[np.float64]:
-    """Unit vectors of positions in degrees, shape (n, 3)."""
-    lon, lat = np.radians(np.asarray(ra, np.float64)), np.radians(np.asarray(dec, np.float64))
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+#: A source that is near enough: its separation in arcsec, and its place in the tile.
+_Hit = tuple[float, int]
 
 
 def find(catalog: Catalog, tile: Tile, ra: float, dec: float, vector: NDArray[np.float64]) -> list[dict[str, Any]]:
@@ -65,33 +43,56 @@ def find(catalog: Catalog, tile: Tile, ra: float, dec: float, vector: NDArray[np
     -------
     list of dict
         The rows of the matches with ``distance_arcsec``, in mode `distance` with ``distance_kpc``, too (-1 where the
-        redshift is too small to tell). Both modes are those of the BOOM broker.
+        redshift is too small to tell). Both modes are those of the BOOM broker. Equal ones stay in the tile's order.
     """
-    near = np.flatnonzero(tile.vectors @ vector >= math.cos(math.radians(catalog.radius / 3600.0)) - _ROUNDING)
-    if not len(near):
+    least = math.cos(math.radians(catalog.radius / 3600.0)) - _ROUNDING
+    near = (tile.vectors.dot(vector) >= least).nonzero()[0].tolist()
+    if not near:
         return []
-    separations = separation_arcsec(ra, dec, tile.ra[near], tile.dec[near]).tolist()
-    hits = [(s, place) for s, place in zip(separations, near.tolist(), strict=True) if s <= catalog.radius]
-    if catalog.mode == "nearest":
-        hits.sort()
-        return [{**tile.rows[place], "distance_arcsec": s} for s, place in hits[: catalog.limit]]
-    return _by_distance(catalog, tile, hits)
+    hits = [hit for hit in _separations(tile, near, ra, dec) if hit[0] <= catalog.radius]
+    if catalog.mode == "distance":
+        return _by_distance(catalog, tile, hits)
+    hits.sort()
+    matches = [tile.row(place) for _, place in hits[: catalog.limit]]
+    for match, (separation, _) in zip(matches, hits, strict=False):
+        match["distance_arcsec"] = separation
+    return matches
 
 
-def _by_distance(catalog: Catalog, tile: Tile, hits: Sequence[tuple[float, int]]) -> list[dict[str, Any]]:
-    key, most, most_near = catalog.distance_key, catalog.distance_max, catalog.distance_max_near
-    assert key is not None
+def _separations(tile: Tile, places: Sequence[int], ra: float, dec: float) -> list[_Hit]:
+    """Separations of some sources from a position.
+
+    The formula is that of `sky.separation_arcsec`; for the few sources that are near, plain numbers are faster than
+    arrays.
+    """
+    lat = math.radians(dec)
+    sine, cosine = math.sin(lat), math.cos(lat)
+    found = []
+    for place in places:
+        turn, other = math.radians(tile.ra.item(place) - ra), math.radians(tile.dec.item(place))
+        other_sine, other_cosine, straight = math.sin(other), math.cos(other), math.cos(turn)
+        across = math.hypot(other_cosine * math.sin(turn), cosine * other_sine - sine * other_cosine * straight)
+        along = sine * other_sine + cosine * other_cosine * straight
+        found.append((math.degrees(math.atan2(across, along)) * 3600.0, place))
+    return found
+
+
+def _by_distance(catalog: Catalog, tile: Tile, hits: Sequence[_Hit]) -> list[dict[str, Any]]:
+    most, most_near = catalog.distance_max, catalog.distance_max_near
+    assert tile.key is not None
     assert most is not None
     assert most_near is not None
-    found: list[tuple[tuple[bool, float, float], dict[str, Any]]] = []
+    found: list[tuple[bool, float, float, int]] = []
     for separation, place in hits:
-        row = tile.rows[place]
-        z = row.get(key)
-        if z is None or not math.isfinite(z):
+        z = tile.key.item(place)
+        if not math.isfinite(z):
             continue
         allowed = most_near if z < _NEAR else most * _UNIT / z
         if separation < allowed:
             kpc = separation * (z / _UNIT) if z > _NO_DISTANCE else -1.0
-            match = {**row, "distance_arcsec": separation, "distance_kpc": kpc}
-            found.append(((kpc != -1.0, kpc, separation), match))
-    return [match for _, match in sorted(found, key=lambda pair: pair[0])]
+            found.append((kpc != -1.0, kpc, separation, place))
+    found.sort()
+    matches = [tile.row(place) for *_, place in found]
+    for match, (_, kpc, separation, _) in zip(matches, found, strict=True):
+        match["distance_arcsec"], match["distance_kpc"] = separation, kpc
+    return matches
