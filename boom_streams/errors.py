@@ -5,12 +5,13 @@
   x SettingsError: a setting is unknown or invalid; raised before anything starts
   x FilterError: a user's filter is refused, or failed on evaluation and is suspended
   x ServiceError: Kafka or MongoDB is absent or misconfigured; says what to do
+  x DownloadError: a file cannot be had, or is not what it should be; says which and what to do
   x StoreError: RocksDB failed; the worker ends and is started again
 """
 
 from __future__ import annotations
 
-__all__ = ["BadRecord", "BoomError", "FilterError", "ServiceError", "SettingsError", "StoreError"]
+__all__ = ["BadRecord", "BoomError", "DownloadError", "FilterError", "ServiceError", "SettingsError", "StoreError"]
 
 
 class BoomError(Exception):
@@ -31,6 +32,10 @@ class FilterError(BoomError):
 
 class ServiceError(BoomError):
     """Kafka or MongoDB cannot be used as it is."""
+
+
+class DownloadError(BoomError):
+    """A file cannot be downloaded, or what came is not what it should be."""
 
 
 class StoreError(BoomError):
