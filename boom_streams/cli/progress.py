@@ -1,4 +1,4 @@
-"""A progress bar for replays."""
+"""Progress bars."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from boom_streams.download import Progress as DownloadProgress
     from boom_streams.replay import Counts
 
-__all__ = ["bar"]
+__all__ = ["bar", "download_bar"]
 
 
 @contextmanager
@@ -39,3 +40,20 @@ def bar(shown: bool = True) -> Iterator[Callable[[Counts], None]]:
             display.update(task, completed=counts.consumed, total=counts.total, text=text)
 
         yield update
+
+
+@contextmanager
+def download_bar(what: str, shown: bool = True) -> Iterator[DownloadProgress]:
+    """Show a bar of the bytes downloaded on stderr, if that is a terminal."""
+    if not shown or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as display:
+        task = display.add_task(what, total=None)
+        yield lambda done, total: display.update(task, completed=done, total=total)

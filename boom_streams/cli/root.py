@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": "boom_streams.cli.demo",
     "services": "boom_streams.cli.services",
     "init": "boom_streams.cli.init",
+    "models": "boom_streams.cli.models",
     "up": "boom_streams.cli.up",
     "replay": "boom_streams.cli.replay",
     "filters": "boom_streams.cli.filters",

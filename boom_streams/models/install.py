@@ -1,0 +1,115 @@
+"""Installing the models: their files come from where they are published, and are known by their checksums.
+
+* A file is there only when its sha256 is one of those in `boom_streams.models.files.FILES`
+* Verifying a model reads its checksum, loads it as the workers do, and runs it once on a made-up alert
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from boom_streams.download import Progress, download, sha256_of
+from boom_streams.errors import BoomError
+from boom_streams.models.catalogue import MODELS, Model
+from boom_streams.models.features import ACAI, History
+from boom_streams.models.files import ADDRESS, FILES
+from boom_streams.models.scores import Scorer, Subject
+from boom_streams.models.stamps import SIZE, STAMPS
+
+__all__ = ["Installed", "State", "install", "state", "verify"]
+
+State = Literal["installed", "absent", "not the published file"]
+
+
+class Installed(NamedTuple):
+    """What came of one model."""
+
+    name: str
+    done: str
+    """What was done, or what a person has to do."""
+    good: bool
+    """The model is there."""
+
+
+def install(
+    folder: Path,
+    names: Iterable[str],
+    address: str = ADDRESS,
+    progress: Progress = lambda done, total: None,
+) -> list[Installed]:
+    """Download the models that are not there yet.
+
+    Parameters
+    ----------
+    folder
+        Where the files are to be; it is made.
+    names
+        Which models, of `boom_streams.models.catalogue.MODELS`.
+    address
+        Folder of the web that has the files; a mirror may have either of a model's known files.
+    progress
+        Told of the bytes of each file.
+
+    Raises
+    ------
+    DownloadError
+        If a file cannot be had, or is none of the known ones.
+    """
+    return [_install_one(folder, MODELS[name], address, progress) for name in names]
+
+
+def state(folder: Path, name: str) -> State:
+    """Whether a model's file is there and is a known one."""
+    file = folder / MODELS[name].file
+    if not file.is_file():
+        return "absent"
+    return "installed" if sha256_of(file) in FILES[name].sha256 else "not the published file"
+
+
+def verify(folder: Path, name: str) -> str:
+    """What is wrong with a model; empty if nothing is."""
+    found = state(folder, name)
+    if found == "absent":
+        return f"{folder / MODELS[name].file} is absent; `boom-streams models install {name}` fetches it"
+    if found != "installed":
+        return f"{folder / MODELS[name].file} is damaged or another version; delete it and install it again"
+    try:
+        (scores,) = Scorer(folder, [name]).score([_made_up()], _image(), [None])
+    except Exception as error:  # whatever ONNX Runtime finds
+        return f"{folder / MODELS[name].file} does not run: {error}"
+    return scores.unscored.get(name, "")
+
+
+def _install_one(folder: Path, model: Model, address: str, progress: Progress) -> Installed:
+    files, there = FILES[model.name], state(folder, model.name)
+    if there == "installed":
+        return Installed(model.name, "is installed", True)
+    if files.published is None and address == ADDRESS:
+        todo = (
+            f"is not published as an ONNX file; its authors publish the weights at {files.weights}: convert them, "
+            f"or take the file from a mirror (--from)"
+        )
+        return Installed(model.name, todo, False)
+    if there != "absent":
+        raise BoomError(f"{folder / model.file} is damaged or another version; delete it to install {model.name}")
+    size = files.published.size if files.published and address == ADDRESS else None
+    url = f"{address.rstrip('/')}/{model.file}"
+    file = download(url, folder / model.file, size=size, sha256=files.sha256, progress=progress)
+    return Installed(model.name, f"installed, {os.path.getsize(file)} bytes from {url}", True)
+
+
+def _made_up() -> Subject:
+    """Numbers for a run; what they say does not matter."""
+    candidate = dict.fromkeys(ACAI, 1.0)
+    return Subject(candidate, History(*[1.0] * len(History._fields)))
+
+
+def _image() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    shape: Sequence[int] = (1, SIZE, SIZE, len(STAMPS))
+    return np.full(shape, 1 / math.prod((SIZE, SIZE)), np.float32)
