@@ -24,6 +24,7 @@ COMMANDS = {
     "init": "boom_streams.cli.init",
     "models": "boom_streams.cli.models",
     "up": "boom_streams.cli.up",
+    "download": "boom_streams.cli.download",
     "replay": "boom_streams.cli.replay",
     "filters": "boom_streams.cli.filters",
     "consume": "boom_streams.cli.consume",
