@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from boom_streams.download import Progress as DownloadProgress
     from boom_streams.replay import Counts
 
-__all__ = ["bar", "download_bar"]
+__all__ = ["bar", "count_bar", "download_bar"]
 
 
 @contextmanager
@@ -57,3 +57,18 @@ def download_bar(what: str, shown: bool = True) -> Iterator[DownloadProgress]:
     with Progress(*columns, console=Console(stderr=True)) as display:
         task = display.add_task(what, total=None)
         yield lambda done, total: display.update(task, completed=done, total=total)
+
+
+@contextmanager
+def count_bar(what: str, total: int, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """Show a bar of how many of a known number are done on stderr, if that is a terminal."""
+    if not shown or not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as display:
+        task = display.add_task(what, total=total)
+        yield lambda done: display.update(task, completed=done)

@@ -25,6 +25,7 @@ COMMANDS = {
     "models": "boom_streams.cli.models",
     "up": "boom_streams.cli.up",
     "download": "boom_streams.cli.download",
+    "synthesize": "boom_streams.cli.synthesize",
     "replay": "boom_streams.cli.replay",
     "filters": "boom_streams.cli.filters",
     "consume": "boom_streams.cli.consume",
