@@ -27,26 +27,38 @@ def command(night: tuple[Path, ...], limit: int | None, keep: bool, rows: int) -
     .avro files, .tar.gz archives), waits for the last stage, and ends all that it started. Ctrl-C
     ends it at any time. Data and logs are in the data folder (.boom, or BOOM_DATA_DIR).
 
+    Without NIGHT it takes a small night from the public archive of ZTF, or, where that cannot be
+    had, makes one up.
+
     \b
     Examples:
+      boom-streams demo
       boom-streams demo ztf_public_20240617.tar.gz
       boom-streams demo night/ --limit 1000 --keep
     """  # noqa: D301 - click needs the real backspace
-    if not night:
-        raise click.UsageError(
-            "name a night: a folder, .avro files or a .tar.gz archive; public nights of ZTF are at "
-            "https://ztf.uw.edu/alerts/public/"
-        )
     from boom_streams import demo
     from boom_streams.cli.signals import interrupt_on_sigterm
     from boom_streams.sources import find_sources
 
-    find_sources(night)  # a wrong path is told before anything starts
     with interrupt_on_sigterm():
+        night = night or (_some_night(),)
+        find_sources(night)  # a wrong path is told before anything starts
         click.echo("starting Kafka and MongoDB …")
         with demo.running_services(keep) as config, _progress() as report:
             outcome = demo.run(config, "ZTF", night, report, limit)
     _show(outcome, rows)
+
+
+def _some_night() -> Path:
+    """Find a night when none is named, and say which it is and why."""
+    from boom_streams.cli.progress import download_bar
+    from boom_streams.demo_night import find_night
+    from boom_streams.settings import settings
+
+    with download_bar("the night") as progress:
+        chosen = find_night(settings().data_dir, progress=progress)
+    click.echo(chosen.told)
+    return chosen.path
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from boom_streams.photometry import FACTOR
 from boom_streams.synthetic import schema, stamps
 from boom_streams.synthetic.neighbours import Neighbour, place
-from boom_streams.synthetic.observing import BANDS, PIXEL, Exposures, Measured
+from boom_streams.synthetic.observing import BANDS, GAIN, PIXEL, Exposures, Measured
 from boom_streams.synthetic.population import Source
 
 __all__ = ["PUBLISHER", "Name", "Observed", "observe", "packet"]
@@ -31,7 +32,6 @@ _HISTORY = 30.0
 _FIRST_NIGHT = 2457754.5
 _EXPOSURE = 30.0
 _WIDTH, _HEIGHT = 3072.0, 3080.0
-_CLEAR_RB = {"rbversion": "t17_f5_c3"}
 _COLOUR_TERM = {1: -0.06, 2: 0.09}
 _NO_DETECTION = dict.fromkeys(schema.field_names("prv_candidate"))
 _ZERO_POINT = ("magzpsci", "magzpsciunc", "magzpscirms", "clrcoeff", "clrcounc")
@@ -143,7 +143,7 @@ def _exposed(rng: np.random.Generator, exposures: Exposures, index: int, rcid: i
         "magzpscirms": float(rng.uniform(0.015, 0.035)),
         "clrcoeff": _COLOUR_TERM[fid] + float(rng.normal(0.0, 0.01)),
         "clrcounc": float(rng.uniform(3e-6, 2e-5)),
-        **_CLEAR_RB,
+        "rbversion": "t17_f5_c3",
     }
 
 
@@ -158,13 +158,9 @@ def _detection(
 ) -> dict[str, Any]:
     """Say what a detection has beyond an upper limit."""
     mag, error, fwhm = (float(v[index]) for v in (measured.mag, measured.mag_error, exposures.fwhm))
-    good = source.defect is None
-    scatter = fwhm * PIXEL / 2.355 / (1.0857 / error) + 0.05
-    east, north = (rng.standard_normal(2) * scatter).tolist()
-    ra, dec = place(source.ra, source.dec, east, north)
+    scatter = fwhm * PIXEL / 2.355 / (FACTOR / error) + 0.05
+    ra, dec = place(source.ra, source.dec, *(rng.standard_normal(2) * scatter).tolist())
     aperture, wide = mag + float(rng.normal(0.0, error)), mag + float(rng.normal(0.0, 1.5 * error))
-    major = fwhm * float(rng.uniform(0.38, 0.45))
-    minor = major / float(rng.uniform(1.01, 1.2) if good else rng.uniform(1.3, 3.0))
     x, y = where[0] + float(rng.normal(0.0, 20.0)), where[1] + float(rng.normal(0.0, 20.0))
     return {
         "candid": candid,
@@ -176,14 +172,28 @@ def _detection(
         "dec": round(dec, 7),
         "magpsf": mag,
         "sigmapsf": error,
-        "chipsf": float(rng.chisquare(20) / 20 if good else rng.uniform(5.0, 60.0)),
         "magap": aperture,
         "sigmagap": error * 1.1,
         "magdiff": aperture - mag,
-        "fwhm": fwhm,
-        "classtar": float(rng.uniform(0.85, 1.0) if good else rng.uniform(0.0, 0.8)),
         "mindtoedge": min(x, _WIDTH - x, y, _HEIGHT - y),
         "magfromlim": float(exposures.limit[index]) - aperture,
+        "magapbig": wide,
+        "sigmagapbig": error * 1.5,
+        "scorr": abs(float(measured.flux[index] / measured.error[index])),
+        **_shape(rng, fwhm, source.defect is None),
+        **_nearest(source.nearby[0], exposures, index, ra, dec, source),
+        **_solar_system(rng, source, mag),
+    }
+
+
+def _shape(rng: np.random.Generator, fwhm: float, good: bool) -> dict[str, Any]:
+    """Say how much a detection looks like a point source; what the pixels tell is filled in by `_look`."""
+    major = fwhm * float(rng.uniform(0.38, 0.45))
+    minor = major / float(rng.uniform(1.01, 1.2) if good else rng.uniform(1.3, 3.0))
+    return {
+        "chipsf": float(rng.chisquare(20) / 20 if good else rng.uniform(5.0, 60.0)),
+        "fwhm": fwhm,
+        "classtar": float(rng.uniform(0.85, 1.0) if good else rng.uniform(0.0, 0.8)),
         "seeratio": float(rng.uniform(0.8, 1.4)),
         "sky": float(rng.normal(0.0, 0.5)),
         "aimage": major,
@@ -195,11 +205,6 @@ def _detection(
         "nbad": 0,
         "rb": float(rng.beta(12.0, 2.0) if good else rng.beta(2.0, 8.0)),
         "sumrat": 1.0,
-        "magapbig": wide,
-        "sigmagapbig": error * 1.5,
-        "scorr": abs(float(measured.flux[index] / measured.error[index])),
-        **_nearest(source.nearby[0], exposures, index, ra, dec, source),
-        **_solar_system(rng, source, mag),
     }
 
 
@@ -251,7 +256,7 @@ def _forced(
         "rfid": _reference_id(exposures.field, fid, exposed["rcid"]),
         "sciinpseeing": float(exposures.fwhm[index]),
         "scibckgnd": float(exposures.sky[index]),
-        "scisigpix": math.sqrt(float(exposures.sky[index]) / 6.2),
+        "scisigpix": math.sqrt(float(exposures.sky[index]) / GAIN),
         "exptime": _EXPOSURE,
         "adpctdif1": float(rng.uniform(0.02, 0.2)),
         "adpctdif2": float(rng.uniform(0.02, 0.2)),
