@@ -25,7 +25,7 @@ lint: $(STAMP)  ## ruff and mypy
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy --strict -p boom_streams
 
-demo: $(STAMP)  ## a night through the whole broker; NIGHT=<folder, .avro, .tar.gz>
+demo: $(STAMP)  ## a night through the whole broker; NIGHT=<folder, .avro, .tar.gz>, else a public one
 	@$(RUN)/boom-streams demo $(if $(NIGHT),'$(NIGHT)') $(ARGS)
 
 chaos: $(STAMP)  ## the delivery guarantee, proven by killing workers; SEED=<number>

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 
 from boom_streams.cli import cli
 from boom_streams.errors import BoomError
-from boom_streams.models import features, triplets
+from boom_streams.models import Scorer, Subject, features, history, triplets
 from boom_streams.models.stamps import STAMPS, pixels
 from boom_streams.photometry import ZP_NJY
 from boom_streams.surveys import Alert, get_survey
@@ -243,6 +243,31 @@ def test_the_source_is_in_the_difference(packets: list[Packet], truth: dict[int,
         pulls.append((flux - true) / error)
     assert abs(np.mean(pulls)) < 0.3
     assert 0.5 < np.std(pulls) < 1.3
+
+
+def test_real_models_take_it_for_what_it_is(
+    shared: Path, containers: list[bytes], truth: dict[int, dict[str, str]]
+) -> None:
+    survey = get_survey("ztf")
+    alerts = [alert for alert in survey.decode(containers) if isinstance(alert, Alert)]
+    subjects = [
+        Subject(alert.document["candidate"], history(survey, alert.series, alert.jd, alert.programid))
+        for alert in alerts
+    ]
+    images, reasons = triplets([alert.cutouts for alert in alerts])
+    names = ("acai_h", "acai_n", "acai_v", "acai_b", "braai")
+    found = Scorer(shared / "models", names).score(subjects, images, reasons)
+    scores = defaultdict(list)
+    for alert, each in zip(alerts, found, strict=True):
+        assert not each.unscored
+        scores[truth[alert.candid]["kind"]].append([each.classifications[name] for name in names])
+    medians = {kind: dict(zip(names, np.median(rows, axis=0), strict=True)) for kind, rows in scores.items()}
+    assert medians["supernova"]["acai_h"] > 0.8
+    assert medians["tidal_disruption"]["acai_n"] > 0.3
+    assert medians["variable"]["acai_v"] > 0.8
+    assert medians["outburst"]["acai_v"] > 0.5
+    assert medians["artefact"]["acai_b"] > 0.5
+    assert all((median["braai"] > 0.5) == (kind != "artefact") for kind, median in medians.items())
 
 
 def test_catalogues_have_the_counterparts(
