@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,6 +77,20 @@ class Observed:
     forced: dict[int, dict[str, Any]]
     frame: dict[str, Any]
     alerting: tuple[int, ...]
+    _encoded: dict[tuple[str, int], bytes] = field(default_factory=dict)
+
+    def encoded_point(self, index: int) -> bytes:
+        """Give the ``prv_candidate`` of an exposure, encoded once."""
+        return self._encode("prv_candidate", self.points, index)
+
+    def encoded_forced(self, index: int) -> bytes:
+        """Give the ``fp_hist`` of an exposure, encoded once."""
+        return self._encode("fp_hist", self.forced, index)
+
+    def _encode(self, record: str, points: dict[int, dict[str, Any]], index: int) -> bytes:
+        if (record, index) not in self._encoded:
+            self._encoded[record, index] = schema.encode_point(record, points[index])
+        return self._encoded[record, index]
 
 
 def observe(rng: np.random.Generator, name: Name, source: Source, exposures: Exposures, measured: Measured) -> Observed:
@@ -102,7 +116,10 @@ def observe(rng: np.random.Generator, name: Name, source: Source, exposures: Exp
 
 
 def packet(rng: np.random.Generator, observed: Observed, index: int) -> dict[str, Any]:
-    """Packet of the alert of an exposure; it completes the point of that exposure, which later packets list."""
+    """Packet of the alert of an exposure, as `boom_streams.synthetic.schema.container` takes it.
+
+    It completes the point of that exposure, which later packets list: make the packets of a source in their order.
+    """
     point = observed.points[index]
     images = stamps.draw(rng, _scene(observed, index))
     point |= _look(images)
@@ -115,8 +132,8 @@ def packet(rng: np.random.Generator, observed: Observed, index: int) -> dict[str
         "objectId": observed.object_id,
         "candid": point["candid"],
         "candidate": candidate,
-        "prv_candidates": None if moved else [observed.points[i] for i in before],
-        "fp_hists": None if moved else [observed.forced[i] for i in before],
+        "prv_candidates": None if moved else [observed.encoded_point(i) for i in before],
+        "fp_hists": None if moved else [observed.encoded_forced(i) for i in before],
         **_cutouts(point, images),
     }
 
@@ -287,10 +304,10 @@ def _frame(rng: np.random.Generator, source: Source) -> dict[str, Any]:
 def _band(rng: np.random.Generator, observed: Observed, index: int) -> dict[str, Any]:
     """Say what a candidate has beyond a point of the history: reference image, zero point, score."""
     point = observed.points[index]
-    field, fid, good = observed.exposures.field, point["fid"], observed.source.defect is None
+    fid, good = point["fid"], observed.source.defect is None
     noise = abs(float(rng.normal(point["scorr"], 2.0)))
     return {
-        "rfid": _reference_id(field, fid, point["rcid"]),
+        "rfid": _reference_id(observed.exposures.field, fid, point["rcid"]),
         "jdstartref": 2458200.75,
         "jdendref": 2458330.75,
         "nframesref": 30,

@@ -15,7 +15,7 @@ from fastavro.write import schemaless_writer
 
 from boom_streams.avro import encode_long
 
-__all__ = ["VERSION", "alert_schema", "container", "field_names"]
+__all__ = ["VERSION", "alert_schema", "container", "encode_point", "field_names"]
 
 VERSION = "4.02"
 
@@ -136,13 +136,29 @@ def alert_schema() -> dict[str, Any]:
     return {"type": "record", "name": "alert", "namespace": "ztf", "version": VERSION, "fields": fields}
 
 
+def encode_point(record: str, point: Mapping[str, Any]) -> bytes:
+    """Encode a point of a history, a ``prv_candidate`` or ``fp_hist``, once for all packets that list it."""
+    return _encode(_parsed()[record], point)
+
+
 def container(packet: Mapping[str, Any]) -> bytes:
-    """Avro object container with one packet; the same bytes for the same packet."""
-    parsed, header = _prepared()
-    record = BytesIO()
-    schemaless_writer(record, parsed, packet, disable_tuple_notation=True)
-    data = record.getvalue()
-    return b"".join((header, encode_long(1), encode_long(len(data)), data, _SYNC))
+    """Avro object container with one packet; the same bytes for the same packet.
+
+    Parameters
+    ----------
+    packet
+        Fields of the packet; ``prv_candidates`` and ``fp_hists`` are points as `encode_point` gives them, or None.
+    """
+    parsed = _parsed()
+    data = b"".join(
+        (
+            _encode(parsed["head"], packet),
+            _array(packet["prv_candidates"]),
+            _array(packet["fp_hists"]),
+            _encode(parsed["tail"], packet),
+        )
+    )
+    return b"".join((_header(), encode_long(1), encode_long(len(data)), data, _SYNC))
 
 
 def _record(name: str) -> dict[str, Any]:
@@ -156,10 +172,33 @@ def _field(kind: str, name: str) -> dict[str, Any]:
     return {"name": name, "type": ["null", kind.removesuffix("?")], "default": None}
 
 
+def _encode(parsed: Any, fields: Mapping[str, Any]) -> bytes:
+    out = BytesIO()
+    schemaless_writer(out, parsed, fields, disable_tuple_notation=True)
+    return out.getvalue()
+
+
+def _array(points: Sequence[bytes] | None) -> bytes:
+    """Null, or an array of encoded records: which of the two, blocks of a number and its records, an empty block."""
+    if points is None:
+        return encode_long(0)
+    block = (encode_long(len(points)), *points) if points else ()
+    return b"".join((encode_long(1), *block, encode_long(0)))
+
+
 @cache
-def _prepared() -> tuple[Any, bytes]:
-    """Parsed schema, and the header of every container."""
-    parsed = fastavro.parse_schema(alert_schema())
+def _parsed() -> dict[str, Any]:
+    """Parsed schemas of the points, and of a packet's fields before and after its histories."""
+    whole = alert_schema()
+    fields = whole["fields"]
+    records = {name: _record(name) for name in ("prv_candidate", "fp_hist")}
+    records |= {"head": whole | {"fields": fields[:-5]}, "tail": whole | {"fields": fields[-3:]}}
+    return {name: fastavro.parse_schema(record) for name, record in records.items()}
+
+
+@cache
+def _header() -> bytes:
+    """Start of every container, up to its first block."""
     empty = BytesIO()
-    fastavro.writer(empty, parsed, [], sync_marker=_SYNC)
-    return parsed, empty.getvalue()
+    fastavro.writer(empty, alert_schema(), [], sync_marker=_SYNC)
+    return empty.getvalue()
