@@ -2,5 +2,6 @@
 
 from boom_streams.archive.archive import Archive
 from boom_streams.archive.collections import ensure
+from boom_streams.archive.matches import read_matches
 
-__all__ = ["Archive", "ensure"]
+__all__ = ["Archive", "ensure", "read_matches"]

@@ -65,7 +65,12 @@ def test_wheel_has_one_top_level_name_and_every_part(wheel: Path) -> None:
     expected = {str(file.relative_to(ROOT)) for _, file in modules()}
     assert modules_in_wheel == {f if f.startswith("boom_streams/") else f"boom_streams/{f}" for f in expected}
     assert {"boom_streams/py.typed", "boom_streams/services/pom.xml"} <= files
-    data = [*(ROOT / "schema").rglob("*.avsc"), *(ROOT / "boom_streams").glob("filters/examples/*.json")]
+    package = ROOT / "boom_streams"
+    data = [
+        *(ROOT / "schema").rglob("*.avsc"),
+        *package.glob("filters/examples/*.json"),
+        *package.glob("page/templates/*"),
+    ]
     relative = {str(file.relative_to(ROOT)) for file in data}
     assert {f if f.startswith("boom_streams/") else f"boom_streams/{f}" for f in relative} <= files
 

@@ -1,0 +1,249 @@
+"""What a card says of an alert, as texts: the template only puts them in their places."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from astropy.coordinates import Angle
+
+from boom_streams.models.catalogue import MODELS
+from boom_streams.page.axes import round_number
+from boom_streams.page.lightcurve import Plot, plot
+from boom_streams.page.matches import CatalogMatches, catalog_matches
+from boom_streams.page.stamps import Stamp, stamps
+
+__all__ = ["Card", "PassedFilter", "Score", "card", "one_an_alert", "utc"]
+
+#: Julian date of 1970-01-01 00:00 UTC.
+_UNIX_EPOCH_JD = 2440587.5
+#: Surveys that publish template minus science as the difference stamp of a negative detection.
+_TURNED = ("ZTF",)
+#: Longest text of an annotation.
+_LONGEST = 300
+_ZTF_ID = re.compile(r"ZTF\d\d[a-z]{7}")
+
+
+class PassedFilter(NamedTuple):
+    """A filter that the alert passed, with its annotations as texts."""
+
+    name: str
+    fid: str
+    annotations: list[tuple[str, str]]
+
+
+class Score(NamedTuple):
+    """A model's score, 0 to 1."""
+
+    name: str
+    score: float
+    version: str
+    what: str
+    """What a score near 1 means; empty: unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One alert that passed."""
+
+    object_id: str
+    candid: int
+    survey: str
+    position: str
+    """ICRS degrees."""
+    sexagesimal: str
+    """Hours and degrees."""
+    band: str
+    magnitude: str
+    """AB magnitude with its 1-sigma error."""
+    time: str
+    """UTC."""
+    mjd: str
+    seen: str
+    """How often it was detected, and for how long."""
+    history: str
+    links: list[tuple[str, str]]
+    stamps: list[Stamp]
+    negative: bool
+    """Whether the object is fainter than in the template."""
+    turned: bool
+    """Whether the difference stamp is template minus science."""
+    curve: Plot | None
+    whole_curve: Plot | None
+    """With all times, if `curve` leaves some out."""
+    filters: list[PassedFilter]
+    matches: list[CatalogMatches] | None
+    """None: nobody has asked the archive."""
+    scores: list[Score]
+    versions: list[tuple[str, str]]
+    """Versions of the models, and which models have each."""
+    order: dict[str, float]
+    """Numbers to sort cards by."""
+
+
+def card(
+    alert: Mapping[str, Any],
+    matches: Mapping[str, Any] | None,
+    scores: Mapping[str, float] | None = None,
+) -> Card:
+    """Make the card of a decoded filtered record.
+
+    Parameters
+    ----------
+    alert
+        The record, with photometry in nJy.
+    matches
+        Matches of its object by catalogue, as `boom_streams.archive.read_matches` gives them; None: not asked for.
+    scores
+        Scores by model, beside those of the record.
+    """
+    jd, photometry = alert["jd"], alert["photometry"]
+    negative = _is_negative(photometry, jd)
+    curve = plot(photometry, jd)
+    age = _age(photometry, jd)
+    found = _scores(alert.get("classifications") or [], scores or {})
+    magnitude = alert.get("magnitude")
+    return Card(
+        object_id=alert["objectId"],
+        candid=alert["candid"],
+        survey=alert["survey"],
+        position=f"{alert['ra']:.6f} {_signed(alert['dec'], 6)}",
+        sexagesimal=_sexagesimal(alert["ra"], alert["dec"]),
+        band=alert.get("band") or "",
+        magnitude=_magnitude(magnitude, alert.get("magnitude_error")),
+        time=f"{utc(jd):%Y-%m-%d %H:%M:%S}",
+        mjd=f"{jd - 2400000.5:.5f}",
+        seen=_seen(photometry, age),
+        history=alert["history"],
+        links=_links(alert),
+        stamps=stamps(alert),
+        negative=negative,
+        turned=negative and alert["survey"] in _TURNED,
+        curve=curve,
+        whole_curve=plot(photometry, jd, whole=True) if curve is not None and curve.earlier else None,
+        filters=[_filter(passed) for passed in alert["filters"]],
+        matches=None if matches is None else catalog_matches(matches),
+        scores=found,
+        versions=_versions(found),
+        order=_order(jd, magnitude, age, found),
+    )
+
+
+def one_an_alert(alerts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Records such that each candid is there once, with all filters that it passed."""
+    merged: dict[int, dict[str, Any]] = {}
+    for alert in alerts:
+        first = merged.setdefault(alert["candid"], {**alert, "filters": []})
+        known = {(passed["filter_id"], passed["fid"]) for passed in first["filters"]}
+        first["filters"] += [p for p in alert["filters"] if (p["filter_id"], p["fid"]) not in known]
+    return list(merged.values())
+
+
+def utc(jd: float) -> datetime:
+    """Time of a Julian date (UTC), to the second."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=jd - _UNIX_EPOCH_JD)
+    return (moment + timedelta(seconds=0.5)).replace(microsecond=0)
+
+
+def _signed(value: float, decimals: int) -> str:
+    return f"{value:+.{decimals}f}".replace("-", "−")
+
+
+def _sexagesimal(ra: float, dec: float) -> str:
+    """ICRS position as hours and degrees."""
+    hours = Angle(ra, "deg").to_string("hourangle", sep=":", precision=2, pad=True)
+    degrees = Angle(dec, "deg").to_string("deg", sep=":", precision=1, pad=True, alwayssign=True)
+    return f"{hours} {degrees}".replace("-", "−")
+
+
+def _magnitude(magnitude: float | None, error: float | None) -> str:
+    if magnitude is None or not math.isfinite(magnitude):
+        return "no magnitude"
+    return f"{magnitude:.2f}" + (f" ± {error:.2f}" if error is not None and math.isfinite(error) else "")
+
+
+def _age(photometry: Sequence[Mapping[str, Any]], jd: float) -> float | None:
+    """Days since the first detection in the light curve, which reaches back 365 days."""
+    detected = [point["jd"] for point in photometry if point["origin"] == "alert" and math.isfinite(point["jd"])]
+    return jd - min(detected) if detected else None
+
+
+def _seen(photometry: Sequence[Mapping[str, Any]], age: float | None) -> str:
+    count = sum(point["origin"] == "alert" for point in photometry)
+    if not age:
+        return f"{count or 'no'} detection{'s' if count != 1 else ''}"
+    return f"{count} detections in {round_number(age)} d"
+
+
+def _links(alert: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Public pages about the object and its place."""
+    ra, dec, object_id = alert["ra"], alert["dec"], alert["objectId"]
+    links = [
+        (
+            "Legacy Surveys",
+            f"https://www.legacysurvey.org/viewer?ra={ra:.6f}&dec={dec:.6f}&zoom=16&mark={ra:.6f},{dec:.6f}",
+        ),
+        (
+            "SIMBAD",
+            f"https://simbad.cds.unistra.fr/simbad/sim-coo?Coord={ra:.6f}%20{dec:+.6f}&Radius=10&Radius.unit=arcsec",
+        ),
+    ]
+    if _ZTF_ID.fullmatch(object_id):
+        links.insert(0, ("ALeRCE", f"https://alerce.online/object/{quote(object_id)}"))
+    return links
+
+
+def _is_negative(photometry: Sequence[Mapping[str, Any]], jd: float) -> bool:
+    """Whether the alert's own detection has a negative difference flux."""
+    own = (point["flux"] for point in photometry if point["origin"] == "alert" and point["jd"] == jd)
+    return any(flux is not None and flux < 0 for flux in own)
+
+
+def _filter(passed: Mapping[str, Any]) -> PassedFilter:
+    try:
+        annotations = json.loads(passed["annotations"])
+    except ValueError:
+        annotations = passed["annotations"]
+    if not isinstance(annotations, dict):
+        annotations = {"annotations": annotations}
+    return PassedFilter(passed["name"], passed["fid"], [(name, _text(value)) for name, value in annotations.items()])
+
+
+def _text(value: Any) -> str:
+    """A value of an annotation for people."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, float):
+        return round_number(value, 6)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
+
+
+def _scores(classifications: Sequence[Mapping[str, Any]], others: Mapping[str, float]) -> list[Score]:
+    """Scores of the record and others, by name; versions are the record's, else those of the known models."""
+    versions = {entry["classifier"]: str(entry.get("version") or "") for entry in classifications}
+    values = {**others, **{entry["classifier"]: entry["score"] for entry in classifications}}
+    found = []
+    for name, score in sorted(values.items()):
+        model = MODELS.get(name)
+        version = versions.get(name) or (model.version if model else "")
+        found.append(Score(name, score, version, model.what if model else ""))
+    return found
+
+
+def _versions(scores: Sequence[Score]) -> list[tuple[str, str]]:
+    names: dict[str, list[str]] = {}
+    for score in scores:
+        names.setdefault(score.version, []).append(score.name)
+    return [(version, ", ".join(found)) for version, found in names.items() if version]
+
+
+def _order(jd: float, magnitude: float | None, age: float | None, scores: Sequence[Score]) -> dict[str, float]:
+    numbers = {"time": jd, "magnitude": magnitude, "age": age, **{f"score:{s.name}": s.score for s in scores}}
+    return {name: number for name, number in numbers.items() if number is not None and math.isfinite(number)}
