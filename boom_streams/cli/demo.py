@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from boom_streams.cli.pages import PAGE, filter_descriptions, make_page, night_name, save_page
+
 if TYPE_CHECKING:
     from boom_streams.demo import Outcome, Report
+    from boom_streams.settings import Settings
 
 __all__ = ["command"]
 
@@ -20,12 +23,17 @@ __all__ = ["command"]
 @click.option("--limit", type=click.IntRange(1), help="Most alerts to replay.")
 @click.option("--keep", is_flag=True, help="Leave Kafka and MongoDB running at the end.")
 @click.option("--rows", type=click.IntRange(0), default=40, help="Most rows of the table at the end.")
-def command(night: tuple[Path, ...], limit: int | None, keep: bool, rows: int) -> None:
+@click.option("--page", type=PAGE, help="Where the HTML page goes; else demo/<night>.html in the data folder.")
+@click.option("--no-page", is_flag=True, help="Write no HTML page.")
+def command(
+    night: tuple[Path, ...], limit: int | None, keep: bool, rows: int, page: Path | None, no_page: bool
+) -> None:
     """Send a night of ZTF alerts through the whole broker, and show what passed.
 
     Starts Kafka, MongoDB and the workers, activates the example filters, replays NIGHT (folders,
     .avro files, .tar.gz archives), waits for the last stage, and ends all that it started. Ctrl-C
-    ends it at any time. Data and logs are in the data folder (.boom, or BOOM_DATA_DIR).
+    ends it at any time. What passed is shown as a table, and with stamps and light curves on an HTML
+    page. Data and logs are in the data folder (.boom, or BOOM_DATA_DIR).
 
     Without NIGHT it takes a small night from the public archive of ZTF, or, where that cannot be
     had, makes one up.
@@ -46,7 +54,26 @@ def command(night: tuple[Path, ...], limit: int | None, keep: bool, rows: int) -
         click.echo("starting Kafka and MongoDB …")
         with demo.running_services(keep) as config, _progress() as report:
             outcome = demo.run(config, "ZTF", night, report, limit)
+            html = "" if no_page else _make_page(config, night, outcome)
     _show(outcome, rows)
+    if html:
+        target = page if page is not None else config.data_dir / "demo" / f"{night_name(night)}.html"
+        click.echo(f"stamps, light curves, matches and scores: {save_page(html, target)}")
+
+
+def _make_page(config: Settings, night: tuple[Path, ...], outcome: Outcome) -> str:
+    """Make the page while the archive runs."""
+    from boom_streams.page import Night
+
+    stages = {
+        "alerts in": outcome.replayed.alerts,
+        "enriched": outcome.stages["enriched"],
+        "classified": outcome.stages["classified"],
+        "passed a filter": outcome.stages["filtered"],
+        "dead letters": outcome.stages["dead"],
+    }
+    about = Night(night_name(night), stages, outcome.seconds, filter_descriptions(config, "ZTF"))
+    return make_page(config, about, outcome.alerts)
 
 
 def _some_night() -> Path:
