@@ -217,12 +217,20 @@ def _filter(passed: Mapping[str, Any]) -> PassedFilter:
 
 def _text(value: Any) -> str:
     """A value of an annotation for people."""
+    text = _words(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
+
+
+def _words(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, float):
         return round_number(value, 6)
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_words(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return "; ".join(map(_words, value))
+    return str(value)
 
 
 def _scores(classifications: Sequence[Mapping[str, Any]], others: Mapping[str, float]) -> list[Score]:
