@@ -10,8 +10,9 @@ from typing import Any
 import fastavro
 import pytest
 from click.testing import CliRunner
+from pydantic import SecretStr
 
-from boom_streams import kafka, names
+from boom_streams import kafka, mongo, names
 from boom_streams.cli import cli
 from boom_streams.errors import BoomError
 from boom_streams.passing import decode, passing
@@ -19,6 +20,7 @@ from boom_streams.schema.filtered import filtered_schema
 from boom_streams.settings import Settings
 from boom_streams.supervise import environment
 from boom_streams.writer import Writer
+from tests.html_tree import parse
 
 ANNOTATIONS = '{"age": 3.25, "n": 2}'
 
@@ -100,6 +102,37 @@ def test_avro_files_are_the_records_as_they_came(settings: Settings, tmp_path: P
     (file,) = (tmp_path / "out").iterdir()
     assert file.name == "7.avro"
     assert decode(file.read_bytes())["cutoutScience"] == b"\x1f\x8b"
+
+
+def test_the_page_has_a_card_an_alert(settings: Settings, tmp_path: Path) -> None:
+    mongo.database(settings)["ZTF_alerts_aux"].insert_one(
+        {"_id": "ZTF21abcde01", "cross_matches": {"NED": [{"_id": "NGC 1", "distance_arcsec": 2.0}]}}
+    )
+    publish(settings, "filtered.fast", record(1, "fast"), record(2, "fast"))
+    output = run(settings, "fast", "--page", str(tmp_path / "pages" / "fast.html"))
+    assert (tmp_path / "pages" / "fast.html").as_uri() in output
+    first, second = sorted(
+        parse((tmp_path / "pages" / "fast.html").read_text()).all("article"), key=lambda card: card["id"]
+    )
+    assert "NGC 1" in first.text
+    assert "it cannot be gunzipped" in first.text
+    assert "No catalogue has been searched." in second.text
+    assert "ZTF21abcde01" in output, "the table is there as well"
+
+
+def test_without_mongodb_the_page_has_no_matches(settings: Settings, tmp_path: Path) -> None:
+    publish(settings, "filtered.fast", record(1, "fast"))
+    away = settings.model_copy(update={"mongo_uri": SecretStr("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100")})
+    run(away, "fast", "--json", "--page", str(tmp_path / "fast.html"))
+    assert "The archive was not asked." in parse((tmp_path / "fast.html").read_text()).text
+
+
+def test_a_page_that_cannot_be_written_is_an_error(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    publish(settings, "filtered.fast", record(1, "fast"))
+    output = run(settings, "fast", "--page", str(tmp_path / "file" / "fast.html"), code=1)
+    assert "the page cannot be written" in output
+    assert "ZTF21abcde01" in output
 
 
 def test_an_alert_delivered_twice_is_shown_once(settings: Settings) -> None:

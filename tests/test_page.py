@@ -142,7 +142,14 @@ def test_a_negative_difference_is_said() -> None:
 
 
 def test_annotations_are_shown_in_words() -> None:
-    annotations = {"rate": -0.123456789, "fits": [{"band": "g", "n": 3}], "flag": True, "none": None, "long": "x" * 400}
+    annotations = {
+        "rate": -0.123456789,
+        "fits": [{"band": "g", "n": 3}],
+        "flag": True,
+        "none": None,
+        "big": {"$numberLong": "7"},
+        "long": "x" * 400,
+    }
     (card,) = cards(page(alert(filters=[passed("a", json.dumps(annotations)), passed("b", "broken{")])))
     shown = {
         item.one("dt").text: item.one("dd").text
@@ -150,7 +157,14 @@ def test_annotations_are_shown_in_words() -> None:
         if item.all("dt") and not item.all("dl")
     }
     assert shown == {
-        **{"rate": "−0.123457", "fits": "band g, n 3", "flag": "yes", "none": "none", "long": "x" * 300 + " …"},
+        **{
+            "rate": "−0.123457",
+            "fits": "band g, n 3",
+            "flag": "yes",
+            "none": "none",
+            "big": "7",
+            "long": "x" * 300 + " …",
+        },
         "annotations": "broken{",
     }
 

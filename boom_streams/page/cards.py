@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from astropy.coordinates import Angle
+from bson import json_util
 
 from boom_streams.models.catalogue import MODELS
 from boom_streams.page.axes import round_number
@@ -207,8 +207,8 @@ def _is_negative(photometry: Sequence[Mapping[str, Any]], jd: float) -> bool:
 
 def _filter(passed: Mapping[str, Any]) -> PassedFilter:
     try:
-        annotations = json.loads(passed["annotations"])
-    except ValueError:
+        annotations = json_util.loads(passed["annotations"])
+    except (ValueError, TypeError):
         annotations = passed["annotations"]
     if not isinstance(annotations, dict):
         annotations = {"annotations": annotations}

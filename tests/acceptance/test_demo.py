@@ -13,6 +13,7 @@ from pathlib import Path
 import fastavro
 import pytest
 
+from tests.html_tree import parse
 from tests.waiting import wait_for
 
 DEMO = (sys.executable, "-m", "boom_streams.cli", "demo")
@@ -87,7 +88,14 @@ def test_a_night_from_nothing_to_what_passed(root: Path, shared: Path, data_dir:
     assert (alerts, enriched, classified, dead) == (110, 110, 110, 0)
     assert 0 < filtered < 110
     assert "objectId" in output
-    assert len(re.findall(r"ZTF\d\d[a-z]{7}", output)) >= filtered
+    rows = re.findall(r"│ ZTF\w+ +│ +(\d+) +│", output)
+    assert len(set(rows)) == filtered
+    assert (data_dir / "demo/20211121_snappy.html").resolve().as_uri() in output
+    page = parse((data_dir / "demo/20211121_snappy.html").read_text())
+    cards = page.all("article", "card")
+    assert [card["id"] for card in cards] == [f"alert-{candid}" for candid in dict.fromkeys(rows)]
+    assert sum(len(card.all("h4")) for card in cards) == len(rows), "each row's filter is on its alert's card"
+    assert all(len(card.all("img")) == 3 and card.all("svg", "curve") for card in cards)
 
 
 def test_every_schema_on_the_same_data_with_what_is_broken(
