@@ -55,7 +55,7 @@ def test_a_card_has_what_a_person_asks_for() -> None:
     (card,) = cards(page(alert(), matches=MATCHES))
     assert card.one("h2").text == "ZTF21aaaaaab"
     for expected in (
-        *("10:00:29.63 −20:30:00.0", "150.123456 −20.500000", "g 18.90 ± 0.05"),
+        *("10:00:29.63 -20:30:00.0", "150.123456 -20.500000", "g 18.90 ± 0.05"),
         *("2021-11-22 06:00:00 UTC", "MJD 59540.25000", "2 detections in 3 d", "ZTF 1"),
         *("Passed 1 filter", "fast", "age 3.25", "No model has scored this alert."),
     ):

@@ -113,7 +113,7 @@ def card(
         object_id=alert["objectId"],
         candid=alert["candid"],
         survey=alert["survey"],
-        position=f"{alert['ra']:.6f} {_signed(alert['dec'], 6)}",
+        position=f"{alert['ra']:.6f} {alert['dec']:+.6f}",
         sexagesimal=_sexagesimal(alert["ra"], alert["dec"]),
         band=alert.get("band") or "",
         magnitude=_magnitude(magnitude, alert.get("magnitude_error")),
@@ -151,15 +151,11 @@ def utc(jd: float) -> datetime:
     return (moment + timedelta(seconds=0.5)).replace(microsecond=0)
 
 
-def _signed(value: float, decimals: int) -> str:
-    return f"{value:+.{decimals}f}".replace("-", "−")
-
-
 def _sexagesimal(ra: float, dec: float) -> str:
-    """ICRS position as hours and degrees."""
+    """ICRS position as hours and degrees, to be copied: the minus is the one of the keyboard."""
     hours = Angle(ra, "deg").to_string("hourangle", sep=":", precision=2, pad=True)
     degrees = Angle(dec, "deg").to_string("deg", sep=":", precision=1, pad=True, alwayssign=True)
-    return f"{hours} {degrees}".replace("-", "−")
+    return f"{hours} {degrees}"
 
 
 def _magnitude(magnitude: float | None, error: float | None) -> str:
