@@ -3,6 +3,7 @@
 * BoomError: any error of this package that a person should read; the CLI prints it and exits with 1
   x BadRecord: the record itself is at fault; the stage sends it to ``<survey>.dead`` with the reason
   x SettingsError: a setting is unknown or invalid; raised before anything starts
+  x CatalogError: a catalogue's description or file is at fault; what was imported before stays in use
   x FilterError: a user's filter is refused, or failed on evaluation and is suspended
   x ServiceError: Kafka or MongoDB is absent or misconfigured; says what to do
   x DownloadError: a file cannot be had, or is not what it should be; says which and what to do
@@ -11,7 +12,16 @@
 
 from __future__ import annotations
 
-__all__ = ["BadRecord", "BoomError", "DownloadError", "FilterError", "ServiceError", "SettingsError", "StoreError"]
+__all__ = [
+    "BadRecord",
+    "BoomError",
+    "CatalogError",
+    "DownloadError",
+    "FilterError",
+    "ServiceError",
+    "SettingsError",
+    "StoreError",
+]
 
 
 class BoomError(Exception):
@@ -24,6 +34,10 @@ class BadRecord(BoomError):
 
 class SettingsError(BoomError):
     """A setting is unknown or has an invalid value; the text names it."""
+
+
+class CatalogError(BoomError):
+    """A catalogue cannot be imported as it is; the text names the file, and column and row where it can."""
 
 
 class FilterError(BoomError):

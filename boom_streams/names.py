@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 __all__ = [
+    "CATALOGS",
+    "CATALOG_TILES",
     "ROLES",
     "STAGES",
     "TABLES",
@@ -10,6 +14,7 @@ __all__ = [
     "collection",
     "filter_topic",
     "group_id",
+    "is_reserved",
     "topic",
 ]
 
@@ -21,6 +26,14 @@ ROLES = ("enrich", "classify", "filter", "sink")
 
 #: Tables that have a changelog.
 TABLES = ("cells", "objects")
+
+#: Collections that say which catalogues there are, and that hold their packed tiles.
+CATALOGS, CATALOG_TILES = "catalogs", "catalog_tiles"
+
+_RESERVED = re.compile(
+    rf"{CATALOGS}|{CATALOG_TILES}|filters|filters_.*|scratch_.*|.+_(alerts|alerts_aux|alerts_cutouts|filter_matches)",
+    re.IGNORECASE,
+)
 
 
 def topic(survey: str, stage: str, prefix: str = "") -> str:
@@ -46,3 +59,8 @@ def group_id(role: str, prefix: str = "") -> str:
 def collection(survey: str, kind: str) -> str:
     """MongoDB collection: kind is ``alerts``, ``alerts_aux``, ``alerts_cutouts`` or ``filter_matches``."""
     return f"{survey.upper()}_{kind}"
+
+
+def is_reserved(name: str) -> bool:
+    """Tell whether a collection of this name is, or may become, the broker's own; upper and lower case are alike."""
+    return _RESERVED.fullmatch(name) is not None

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boom_streams.catalogs import Tile, pack, unit_vectors
+from boom_streams.catalogs import Tile, pack
 
 VALUES = st.one_of(
     st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.text(max_size=8), st.binary(max_size=8)
@@ -29,7 +29,6 @@ def test_what_is_packed_is_there(sources: list[tuple[float, float, float, dict[s
     assert (tile.ra.tolist(), tile.dec.tolist()) == (ra, dec)
     assert tile.key is not None
     np.testing.assert_array_equal(tile.key, key)
-    np.testing.assert_array_equal(tile.vectors, unit_vectors(ra, dec))
     assert [bson.encode(tile.row(place)) for place in range(len(tile))] == rows
     assert pack(ra, dec, rows, key) == data
 

@@ -1,21 +1,21 @@
-"""Matching positions with the sources of a tile."""
+"""Matching positions with the sources of their tiles, a batch at once."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from boom_streams.catalogs.description import Catalog
 from boom_streams.catalogs.tiles import Tile
+from boom_streams.sky import separation_arcsec
 
 __all__ = ["find"]
 
-#: What rounding may take from a cosine; what passes for its sake is measured exactly.
-_ROUNDING = 1e-15
+#: What rounding may add to a difference of declinations, degrees; what passes for its sake is measured exactly.
+_ROUNDING = 1e-12
 
 #: Redshifts below which there is no projected distance, and below which the near limit holds.
 _NO_DISTANCE, _NEAR = 0.005, 0.01
@@ -23,76 +23,86 @@ _NO_DISTANCE, _NEAR = 0.005, 0.01
 #: Redshift at which 1 arcsec is 1 kpc.
 _UNIT = 0.05
 
-#: A source that is near enough: its separation in arcsec, and its place in the tile.
-_Hit = tuple[float, int]
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
-def find(catalog: Catalog, tile: Tile, ra: float, dec: float, vector: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """Matches of a position in the order of the catalogue's mode.
+def find(catalog: Catalog, tiles: Sequence[Tile | None], ra: ArrayLike, dec: ArrayLike) -> list[list[dict[str, Any]]]:
+    """Matches of positions, each in the order of the catalogue's mode.
 
     Parameters
     ----------
     catalog
         How to match.
-    tile
-        The sources around.
-    ra, dec, vector
-        The position, ICRS degrees, and as `unit_vectors` gives it.
+    tiles : sequence of Tile or None, length n
+        The sources around each position; None: there are none.
+    ra, dec : array_like, shape (n,)
+        ICRS degrees.
 
     Returns
     -------
-    list of dict
-        The rows of the matches with ``distance_arcsec``, in mode `distance` with ``distance_kpc``, too (-1 where the
-        redshift is too small to tell). Both modes are those of the BOOM broker. Equal ones stay in the tile's order.
+    list of list of dict
+        For each position the rows of its matches with ``distance_arcsec``, in mode `distance` with ``distance_kpc``
+        (-1 where the redshift is too small to tell). Both modes are those of the BOOM broker. Equal ones stay in the
+        tile's order. What is found for a position does not depend on the others.
     """
-    least = math.cos(math.radians(catalog.radius / 3600.0)) - _ROUNDING
-    near = (tile.vectors.dot(vector) >= least).nonzero()[0].tolist()
-    if not near:
-        return []
-    hits = [hit for hit in _separations(tile, near, ra, dec) if hit[0] <= catalog.radius]
+    found: list[list[dict[str, Any]]] = [[] for _ in tiles]
+    places = [place for place, tile in enumerate(tiles) if tile is not None]
+    held = [tile for tile in tiles if tile is not None]
+    if not held:
+        return found
+    position, source, separation = _near(catalog.radius, places, held, np.asarray(ra), np.asarray(dec))
     if catalog.mode == "distance":
-        return _by_distance(catalog, tile, hits)
-    hits.sort()
-    matches = [tile.row(place) for _, place in hits[: catalog.limit]]
-    for match, (separation, _) in zip(matches, hits, strict=False):
-        match["distance_arcsec"] = separation
-    return matches
-
-
-def _separations(tile: Tile, places: Sequence[int], ra: float, dec: float) -> list[_Hit]:
-    """Separations of some sources from a position.
-
-    The formula is that of `sky.separation_arcsec`; for the few sources that are near, plain numbers are faster than
-    arrays.
-    """
-    lat = math.radians(dec)
-    sine, cosine = math.sin(lat), math.cos(lat)
-    found = []
-    for place in places:
-        turn, other = math.radians(tile.ra.item(place) - ra), math.radians(tile.dec.item(place))
-        other_sine, other_cosine, straight = math.sin(other), math.cos(other), math.cos(turn)
-        across = math.hypot(other_cosine * math.sin(turn), cosine * other_sine - sine * other_cosine * straight)
-        along = sine * other_sine + cosine * other_cosine * straight
-        found.append((math.degrees(math.atan2(across, along)) * 3600.0, place))
+        keys = np.concatenate([_keys(tile) for tile in held])[source]
+        kept, kpc = _distances(catalog, keys, separation)
+        position, source, separation = position[kept], source[kept], separation[kept]
+    else:
+        kpc = np.full(len(source), np.nan)
+    starts = dict(zip(places, np.cumsum([0, *(len(tile.ra) for tile in held[:-1])]).tolist(), strict=True))
+    for index in np.lexsort((source, separation, kpc, position)).tolist():
+        place = position.item(index)
+        matches, tile = found[place], tiles[place]
+        if catalog.limit is not None and len(matches) == catalog.limit:
+            continue
+        assert tile is not None
+        match = tile.row(source.item(index) - starts[place])
+        match["distance_arcsec"] = separation.item(index)
+        if catalog.mode == "distance":
+            match["distance_kpc"] = kpc.item(index)
+        matches.append(match)
     return found
 
 
-def _by_distance(catalog: Catalog, tile: Tile, hits: Sequence[_Hit]) -> list[dict[str, Any]]:
-    most, most_near = catalog.distance_max, catalog.distance_max_near
+def _near(
+    radius: float, places: Sequence[int], tiles: Sequence[Tile], ra: Floats, dec: Floats
+) -> tuple[Integers, Integers, Floats]:
+    """Pairs within the radius: places of the positions, of the sources (tile after tile), separations in arcsec.
+
+    Two positions are never nearer than their declinations: that alone rules most sources out.
+    """
+    position = np.repeat(places, [len(tile.ra) for tile in tiles])
+    lon, lat = np.concatenate([tile.ra for tile in tiles]), np.concatenate([tile.dec for tile in tiles])
+    source = np.flatnonzero(np.abs(lat - dec[position]) <= radius / 3600.0 + _ROUNDING)
+    position = position[source]
+    separation = separation_arcsec(ra[position], dec[position], lon[source], lat[source])
+    within = separation <= radius
+    return position[within], source[within], separation[within]
+
+
+def _keys(tile: Tile) -> Floats:
     assert tile.key is not None
-    assert most is not None
-    assert most_near is not None
-    found: list[tuple[bool, float, float, int]] = []
-    for separation, place in hits:
-        z = tile.key.item(place)
-        if not math.isfinite(z):
-            continue
-        allowed = most_near if z < _NEAR else most * _UNIT / z
-        if separation < allowed:
-            kpc = separation * (z / _UNIT) if z > _NO_DISTANCE else -1.0
-            found.append((kpc != -1.0, kpc, separation, place))
-    found.sort()
-    matches = [tile.row(place) for *_, place in found]
-    for match, (_, kpc, separation, _) in zip(matches, found, strict=True):
-        match["distance_arcsec"], match["distance_kpc"] = separation, kpc
-    return matches
+    return tile.key
+
+
+def _distances(catalog: Catalog, z: Floats, separation: Floats) -> tuple[Integers, Floats]:
+    """Places of the pairs that are near enough for their redshift, and their projected distances.
+
+    Those whose redshift is too small to tell a distance (-1) come first.
+    """
+    assert catalog.distance_max is not None
+    assert catalog.distance_max_near is not None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        allowed = np.where(z < _NEAR, catalog.distance_max_near, catalog.distance_max * _UNIT / z)
+        kept = np.flatnonzero(np.isfinite(z) & (separation < allowed))
+    z, separation = z[kept], separation[kept]
+    return kept, np.where(z > _NO_DISTANCE, separation * (z / _UNIT), -1.0)

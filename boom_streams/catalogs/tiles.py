@@ -13,37 +13,37 @@ same tiles, byte for byte, and sources at equal separation are always found in t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import bson
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-__all__ = ["Tile", "pack", "unit_vectors"]
+__all__ = ["Tile", "pack"]
 
 _FLOAT, _END = np.dtype("<f8"), np.dtype("<u4")
 
 
-def pack(ra: ArrayLike, dec: ArrayLike, rows: Sequence[bytes], key: ArrayLike | None = None) -> bytes:
+def pack(ra: Iterable[float], dec: Iterable[float], rows: Sequence[bytes], key: Iterable[float] | None = None) -> bytes:
     """Pack sources into a tile.
 
     Parameters
     ----------
-    ra, dec : array_like, shape (n,)
+    ra, dec : iterable of float, length n
         ICRS degrees.
     rows : sequence of bytes
         BSON document of each source: what a match shows of it.
-    key : array_like, shape (n,), optional
+    key : iterable of float, length n, optional
         Values of the column ``distance_key``, NaN where there is none; None in mode `nearest`.
     """
-    document = {"ra": _packed(ra, _FLOAT), "dec": _packed(dec, _FLOAT)}
-    if key is not None:
-        document["key"] = _packed(key, _FLOAT)
-    document["ends"] = _packed(np.cumsum([len(row) for row in rows], dtype=np.int64), _END)
-    document["rows"] = b"".join(rows)
-    return bson.encode(document)
+    columns = {"ra": ra, "dec": dec} if key is None else {"ra": ra, "dec": dec, "key": key}
+    floats, ends = struct.Struct(f"<{len(rows)}d"), itertools.accumulate(map(len, rows))
+    document = {name: floats.pack(*column) for name, column in columns.items()}
+    return bson.encode({**document, "ends": struct.pack(f"<{len(rows)}I", *ends), "rows": b"".join(rows)})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,8 +52,6 @@ class Tile:
 
     ra: NDArray[np.float64]
     dec: NDArray[np.float64]
-    vectors: NDArray[np.float64]
-    """Unit vectors, shape (n, 3)."""
     key: NDArray[np.float64] | None
     """Values of ``distance_key``, NaN where there is none; None in mode `nearest`."""
     ends: NDArray[np.uint32]
@@ -65,12 +63,17 @@ class Tile:
         document = bson.decode(data)
         ra, dec = np.frombuffer(document["ra"], _FLOAT), np.frombuffer(document["dec"], _FLOAT)
         key = np.frombuffer(document["key"], _FLOAT) if "key" in document else None
-        return cls(ra, dec, unit_vectors(ra, dec), key, np.frombuffer(document["ends"], _END), document["rows"])
+        return cls(ra, dec, key, np.frombuffer(document["ends"], _END), document["rows"])
 
     @classmethod
     def empty(cls) -> Tile:
         """A tile without sources, for which the archive has no document."""
         return cls.unpack(pack([], [], [], []))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory, about."""
+        return 500 + 28 * len(self.ra) + len(self.rows)
 
     def __len__(self) -> int:
         """Count the sources."""
@@ -80,13 +83,3 @@ class Tile:
         """What a match shows of a source; values that are missing are left out."""
         start = self.ends.item(place - 1) if place else 0
         return bson.decode(self.rows[start : self.ends.item(place)])
-
-
-def unit_vectors(ra: ArrayLike, dec: ArrayLike) -> NDArray[np.float64]:
-    """Unit vectors of positions in degrees, shape (n, 3)."""
-    lon, lat = np.radians(np.asarray(ra, np.float64)), np.radians(np.asarray(dec, np.float64))
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
-
-
-def _packed(values: ArrayLike, dtype: np.dtype[Any]) -> bytes:
-    return np.asarray(values, dtype).tobytes()

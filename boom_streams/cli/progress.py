@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from boom_streams.download import Progress as DownloadProgress
     from boom_streams.replay import Counts
 
-__all__ = ["bar", "count_bar", "download_bar"]
+__all__ = ["bar", "count_bar", "download_bar", "steps"]
 
 
 @contextmanager
@@ -72,3 +74,31 @@ def count_bar(what: str, total: int, shown: bool = True) -> Iterator[Callable[[i
     with Progress(*columns, console=Console(stderr=True)) as display:
         task = display.add_task(what, total=total)
         yield lambda done: display.update(task, completed=done)
+
+
+@contextmanager
+def steps(title: str, shown: bool = True) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar of the step that is being done on stderr, if that is a terminal: its name, done, total."""
+    if not shown or not sys.stderr.isatty():
+        yield lambda step, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    share = TextColumn("{task.percentage:>3.0f} %")
+    columns = (TextColumn("{task.description}"), BarColumn(), share, TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as display:
+        tasks: dict[str, TaskID] = {}
+        shown_at = 0.0
+
+        def update(step: str, done: int, total: int) -> None:
+            nonlocal shown_at
+            now = time.monotonic()
+            if step in tasks and now - shown_at < 0.1 and done < total:
+                return
+            shown_at = now
+            if step not in tasks:
+                tasks[step] = display.add_task(f"{title}: {step}", total=total)
+            display.update(tasks[step], completed=done, total=total)
+
+        yield update

@@ -28,6 +28,7 @@ COMMANDS = {
     "synthesize": "boom_streams.cli.synthesize",
     "replay": "boom_streams.cli.replay",
     "filters": "boom_streams.cli.filters",
+    "catalogs": "boom_streams.cli.catalogs",
     "consume": "boom_streams.cli.consume",
     "status": "boom_streams.cli.status",
     "dead": "boom_streams.cli.dead",

@@ -1,0 +1,200 @@
+"""``boom-streams catalogs import|list|describe``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from boom_streams.catalogs import Catalog
+    from boom_streams.catalogs.importer import Report
+
+__all__ = ["command"]
+
+
+@click.group("catalogs")
+def command() -> None:
+    """Catalogues of stars and galaxies, with which every alert is matched.
+
+    A description says how alerts are matched with a catalogue: radius, mode, what a match shows. Some come with the
+    broker; yours are files NAME.toml in the folder BOOM_CATALOGS_DIR, and win. Workers notice an import by
+    themselves.
+
+    \b
+    Examples:
+      boom-streams catalogs list
+      boom-streams catalogs import Gaia_DR3 gaia_*.parquet
+      boom-streams catalogs describe GCVS gcvs.parquet > catalogs/GCVS.toml
+      boom-streams catalogs import GCVS gcvs.parquet
+    """  # noqa: D301 - click needs the real backspace
+
+
+@command.command("import")
+@click.argument("name")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--max-rejected",
+    type=click.FloatRange(0, 100),
+    default=1.0,
+    show_default=True,
+    metavar="PERCENT",
+    help="Most rows without a usable position or id.",
+)
+@click.option("--degrees", is_flag=True, help="Positions that look like radians are degrees.")
+@click.option("--again", is_flag=True, help="Import although this version is in use.")
+@click.option("--tiles-only", is_flag=True, help="What the stream needs, without the documents that people search.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def import_catalog(
+    name: str,
+    files: tuple[Path, ...],
+    max_rejected: float,
+    degrees: bool,
+    again: bool,
+    tiles_only: bool,
+    quiet: bool,
+) -> None:
+    """Import the catalogue NAME from FILEs: .parquet, .csv or .csv.gz.
+
+    Several files are parts of one catalogue. Positions are ICRS, in decimal degrees; their columns and the one that
+    tells sources apart are guessed from usual names, shown, and named in the description where the guess is wrong.
+
+    The old version is in use until the new one is complete, whatever goes wrong. The same files with the same
+    description are the same version, and are not imported again.
+
+    \b
+    Examples:
+      boom-streams catalogs import NED ned_lvs.csv.gz
+      boom-streams catalogs import Gaia_DR3 part1.parquet part2.parquet
+      boom-streams catalogs import OLD old.csv --max-rejected 5
+    """  # noqa: D301 - click needs the real backspace
+    from boom_streams import mongo
+    from boom_streams.catalogs.importer import Import
+    from boom_streams.cli.progress import steps
+    from boom_streams.settings import settings
+
+    config = settings()
+    catalog = _described(name)
+    with _mongodb(), steps(name, not quiet) as progress:
+        report = Import(
+            mongo.database(config),
+            catalog,
+            files,
+            config.data_dir,
+            max_rejected=max_rejected,
+            degrees=degrees,
+            again=again,
+            progress=progress,
+            documents=not tiles_only,
+        ).run()
+    for line in _told(name, report):
+        click.echo(line)
+
+
+@command.command("list")
+def list_catalogs() -> None:
+    """List all catalogues: those that are described, and those that are imported."""
+    from rich.table import Table
+
+    from boom_streams import mongo
+    from boom_streams.catalogs import CatalogStore, load_descriptions
+    from boom_streams.cli.tables import show
+    from boom_streams.settings import settings
+
+    config = settings()
+    described = load_descriptions(config.catalogs_dir)
+    with _mongodb():
+        imported = {document["_id"]: document for document in CatalogStore(mongo.database(config)).list_all()}
+    table = Table(title=f"catalogues; descriptions of your own are in {config.catalogs_dir}")
+    for column in ("name", "radius", "mode", "surveys", "version", "rows", "state", "about"):
+        right = column in ("radius", "rows")
+        table.add_column(column, overflow="fold", justify="right" if right else "left", no_wrap=column == "name")
+    for name in sorted({*described, *imported}):
+        table.add_row(*_row(name, described.get(name), imported.get(name)))
+    show(table)
+
+
+@command.command("describe")
+@click.argument("name")
+@click.argument("file", type=click.Path(path_type=Path))
+def describe(name: str, file: Path) -> None:
+    """Print a starting point for the description of the catalogue NAME, from its FILE.
+
+    It shows the columns of the file and which of them look like position and identifier. Save it as NAME.toml in the
+    folder BOOM_CATALOGS_DIR, and edit it.
+
+    \b
+    Example:
+      boom-streams catalogs describe GCVS gcvs.parquet > catalogs/GCVS.toml
+    """  # noqa: D301 - click needs the real backspace
+    from boom_streams.catalogs.describe import starting_point
+    from boom_streams.catalogs.reader import open_source
+
+    click.echo(starting_point(name, open_source(file)), nl=False)
+
+
+def _described(name: str) -> Catalog:
+    from boom_streams.catalogs import load_descriptions
+    from boom_streams.errors import CatalogError
+    from boom_streams.settings import settings
+
+    folder = settings().catalogs_dir
+    known = load_descriptions(folder)
+    if name not in known:
+        raise CatalogError(
+            f"{name} has no description; make one with `boom-streams catalogs describe {name} FILE > "
+            f"{folder / name}.toml` and edit it. Described are {', '.join(known)}"
+        )
+    return known[name]
+
+
+@contextmanager
+def _mongodb() -> Iterator[None]:
+    """Say what to do where MongoDB does not answer."""
+    from pymongo.errors import ConnectionFailure
+
+    from boom_streams.errors import ServiceError
+
+    try:
+        yield
+    except ConnectionFailure as error:
+        raise ServiceError(
+            f"MongoDB does not answer; start it with `boom-streams services start`, or set BOOM_MONGO_URI: {error}"
+        ) from None
+
+
+def _told(name: str, report: Report) -> list[str]:
+    """What a person should know of an import."""
+    if report.already_there:
+        return [f"{name} is already there, version {report.version}; --again imports it again"]
+    lines = [f"{report.columns} (the description of {name} can name others)"]
+    if report.rejected.total:
+        lines.append(f"rejected {report.rejected}")
+    return [*lines, f"imported {name}, version {report.version}: {report.rows} sources in {report.tiles} tiles"]
+
+
+def _row(name: str, described: Catalog | None, imported: Mapping[str, Any] | None) -> list[str]:
+    """What the table says of a catalogue; matches are made as it was described when it was imported."""
+    from boom_streams.catalogs import Catalog
+
+    used = described if imported is None else Catalog.model_validate(imported["description"])
+    assert used is not None
+    if imported is None:
+        state = "not imported"
+    elif described is None:
+        state = "in use; no description any more"
+    else:
+        state = "in use" if described == used else "in use; description has changed, import it again"
+    return [
+        name,
+        f'{used.radius:g}"',
+        used.mode,
+        " ".join(used.surveys),
+        "" if imported is None else str(imported["version"]),
+        "" if imported is None else str(imported["rows"]),
+        state,
+        used.about,
+    ]
