@@ -6,13 +6,12 @@ enriched → classified.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import bson
 import numpy as np
-from pymongo.errors import PyMongoError
 
 from boom_streams import history, lightcurve, models, mongo, names, wire
 from boom_streams.agents.delivery import Process, Record, Result, Work
@@ -25,8 +24,6 @@ from boom_streams.surveys import Survey, get_survey
 __all__ = ["Classifier", "classified_record", "classified_values", "make", "take"]
 
 log = logging.getLogger(__name__)
-
-_RETRY_SECONDS = 30.0
 
 #: An object that the archive does not know: points, own alerts, newest revision.
 _NOTHING: tuple[dict[str, Any], frozenset[int], int] = ({}, frozenset(), 0)
@@ -76,8 +73,7 @@ def classified_record(fields: Fields, answer: history.Answer, properties: Mappin
             "classifications": scores.classifications,
             "models": scores.versions,
             "unscored": scores.unscored,
-            "cross_matches": fields["cross_matches"],
-            "aliases": fields["aliases"],
+            **{name: fields[name] for name in ("cross_matches", "catalogs", "unmatched", "aliases")},
             "history": answer.history,
             "revision": answer.revision,
             "position": list(answer.position),
@@ -160,9 +156,8 @@ class _Past:
     """Reads back from the archive the objects that began before their packet's history and are not in the table."""
 
     def __init__(self, config: Settings) -> None:
-        self._config = config
         self._archive = Archive(mongo.database(config), config.surveys)
-        self._away_until = 0.0
+        self._patience = mongo.Patience(config.archive_patience, "classify goes on without old history")
 
     def restore(self, arrivals: list[tuple[history.Arrival, Any]]) -> None:
         """Seed the tables for a batch; objects that cannot be read back are marked as partial."""
@@ -171,24 +166,12 @@ class _Past:
             if history.needs_archive(view, arrival):
                 missing.setdefault(arrival.survey.name, {}).setdefault(arrival.object_id, (arrival, view))
         for survey, objects in missing.items():
-            found = self._read(survey, list(objects))
+            try:
+                found = self._patience.read(partial(self._archive.read_objects, survey, list(objects)))
+            except mongo.Away:
+                found = None
             for object_id, (arrival, view) in objects.items():
                 if found is None:
                     arrival.partial = True
                 else:
                     history.restore(view, arrival.survey, object_id, *found.get(object_id, _NOTHING))
-
-    def _read(self, survey: str, object_ids: list[str]) -> dict[str, Any] | None:
-        """Read objects; wait for MongoDB for a while, then go on without it and try again later."""
-        if time.monotonic() < self._away_until:
-            return None
-        deadline = time.monotonic() + self._config.archive_patience
-        while True:
-            try:
-                return self._archive.read_objects(survey, object_ids)
-            except PyMongoError as error:
-                if time.monotonic() > deadline:
-                    log.warning("classify goes on without old history, MongoDB is away: %s", str(error)[:200])
-                    self._away_until = time.monotonic() + _RETRY_SECONDS
-                    return None
-                time.sleep(0.5)

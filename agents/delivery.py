@@ -62,7 +62,7 @@ class Delivery:
     stage
         Name of the stage, for dead letters and logs.
     process
-        What the stage does.
+        What the stage does; runs in a thread, as it may wait for MongoDB.
     output
         Where records go.
     dead_topic
@@ -75,8 +75,6 @@ class Delivery:
         Most records of a batch, and how long the first waits for others, milliseconds.
     tables
         Tables that ``process`` may use.
-    blocking
-        ``process`` waits for MongoDB: it runs in a thread.
     """
 
     def __init__(
@@ -92,7 +90,6 @@ class Delivery:
         batch_size: int,
         batch_ms: int,
         tables: Sequence[StateTable] = (),
-        blocking: bool = False,
     ) -> None:
         self.app = app
         self.stage = stage
@@ -101,7 +98,6 @@ class Delivery:
         self.journal = journal
         self.pulse = pulse
         self.tables = {table.name: table for table in tables}
-        self.blocking = blocking
         self.batch_size = batch_size
         self.batch_seconds = batch_ms / 1000
         self.output = output
@@ -182,7 +178,7 @@ class Delivery:
             work.writes.clear()
             try:
                 async with self.journal.hand(names, alone=alone):
-                    return await asyncio.to_thread(self.process, work) if self.blocking else self.process(work)
+                    return await asyncio.to_thread(self.process, work)
             except Exception as error:
                 if not _is_away(error):
                     raise

@@ -1,21 +1,23 @@
-"""enrich: from a survey's alert to a record with true fluxes, coordinates and flags; raw → enriched."""
+"""enrich: where is it? True fluxes, coordinates, flags, and matches with catalogues; raw → enriched."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import bson
 
-from boom_streams import names, raw, wire
+from boom_streams import mongo, names, raw, wire
 from boom_streams.agents.delivery import Process, Record, Result, Work
 from boom_streams.agents.output import Send
+from boom_streams.catalogs import CatalogStore, Crossmatcher, Matches, load_descriptions
 from boom_streams.errors import BadRecord
 from boom_streams.settings import Settings
 from boom_streams.sky import cells as cells_of
 from boom_streams.sky import raw_partition
 from boom_streams.surveys import Alert, Survey, get_survey
 from boom_streams.tables import cells
+from boom_streams.tables.tiles import Tiles
 
 __all__ = ["enriched_record", "make"]
 
@@ -25,6 +27,7 @@ _REKEYED = "rekeyed"
 def make(config: Settings) -> Process:
     """Make the stage for the configured surveys."""
     surveys = {names.topic(name, "raw", config.topic_prefix): get_survey(name) for name in config.surveys}
+    catalogs = _Catalogs(config)
 
     def process(work: Work) -> list[Result]:
         results = [Result() for _ in work.records]
@@ -39,20 +42,39 @@ def make(config: Settings) -> Process:
             survey = surveys[topic]
             records = [work.records[index] for index in indices]
             decoded = survey.decode([record.value for record in records])
+            placed: dict[int, Alert] = {}
             for index, record, alert, cell in zip(indices, records, decoded, _cells(decoded), strict=True):
-                placed = raw.is_placed(record.key, record.partition, config.partitions, cell)
-                if isinstance(alert, Alert) and placed:
-                    results[index] = _enriched(config, record, alert)
-                    sightings[index] = _sighting(work, record, _where(alert))
+                here = raw.is_placed(record.key, record.partition, config.partitions, cell)
+                if isinstance(alert, Alert) and here:
+                    placed[index] = alert
                 else:
                     results[index] = _rekeyed(config, survey, record, alert)
+            for (index, alert), matches in zip(placed.items(), catalogs.match(survey, placed.values()), strict=True):
+                results[index] = _enriched(config, work.records[index], alert, matches)
+                sightings[index] = _sighting(work, work.records[index], _where(alert))
         cells.record([sighting for _, sighting in sorted(sightings.items())])
         return results
 
     return process
 
 
-def enriched_record(alert: Alert, received: float) -> bytes:
+class _Catalogs:
+    """The catalogues, and their tiles at hand."""
+
+    def __init__(self, config: Settings) -> None:
+        patience = mongo.Patience(config.archive_patience, "enrich goes on without what it does not have of catalogues")
+        configured = load_descriptions(config.catalogs_dir)
+        store = CatalogStore(mongo.database(config))
+        self._crossmatcher = Crossmatcher(store, configured, patience, config.catalog_refresh)
+        self._tiles = Tiles(config.worker_folder / "tiles", self._crossmatcher.read)
+
+    def match(self, survey: Survey, alerts: Collection[Alert]) -> list[Matches]:
+        """Match alerts at their own positions."""
+        ra, dec = [alert.ra for alert in alerts], [alert.dec for alert in alerts]
+        return self._crossmatcher.match(survey.name, ra, dec, self._tiles.get)
+
+
+def enriched_record(alert: Alert, received: float, matches: Matches) -> bytes:
     """Encode an enriched record; ``received`` is the time of the raw record, JD (UTC)."""
     return bson.encode(
         {
@@ -68,7 +90,9 @@ def enriched_record(alert: Alert, received: float) -> bytes:
             "history_start": alert.history_start,
             "alert": {**alert.document, "_id": bson.Int64(alert.candid)},
             "properties": alert.properties,
-            "cross_matches": {},
+            "cross_matches": matches.cross_matches,
+            "catalogs": matches.catalogs,
+            "unmatched": matches.unmatched,
             "aliases": {},
             "series": {name: points.tobytes() for name, points in alert.series.items()},
             "cutouts": alert.cutouts,
@@ -99,8 +123,8 @@ def _sighting(work: Work, record: Record, where: Mapping[str, Any]) -> cells.Sig
     return cells.Sighting(work.view("cells", record), *(where[name] for name in fields))
 
 
-def _enriched(config: Settings, record: Record, alert: Alert) -> Result:
-    value = enriched_record(alert, wire.julian_date(record.timestamp * 1000))
+def _enriched(config: Settings, record: Record, alert: Alert, matches: Matches) -> Result:
+    value = enriched_record(alert, wire.julian_date(record.timestamp * 1000), matches)
     key = alert.object_id.encode()
     topic = names.topic(alert.survey, "enriched", config.topic_prefix)
     return Result([Send(topic, key, value, raw_partition(key, config.partitions))])

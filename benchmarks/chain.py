@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks import sampler
+from benchmarks import catalogs, sampler
 from benchmarks.filters import activate
 from benchmarks.measure import Usage, between, usage
 from benchmarks.night import Night
@@ -108,12 +108,20 @@ class Chain:
         Folder with the filters.
     filters
         The set of filters.
+    catalogues
+        A broker whose catalogues are used.
     profile
         Folder for samples of where the time goes; None: no sampling.
     """
 
     def __init__(
-        self, endpoints: Endpoints, folder: Path, shared: Path, filters: str, profile: Path | None = None
+        self,
+        endpoints: Endpoints,
+        folder: Path,
+        shared: Path,
+        filters: str,
+        catalogues: Settings,
+        profile: Path | None = None,
     ) -> None:
         unique = f"b{uuid.uuid4().hex[:8]}"
         self.settings = load_settings(
@@ -122,10 +130,12 @@ class Chain:
             topic_prefix=f"{unique}.",
             mongo_db=unique,
             data_dir=folder / unique,
+            models_dir=shared / "models",
         )
         self._endpoints = endpoints
         self._shared = shared
         self._filters = filters
+        self._catalogues = catalogues
         self._profile = profile
         self._supervisor = Supervisor(self.settings, extra_environment=self._extra())
         if profile:
@@ -136,6 +146,7 @@ class Chain:
     def __enter__(self) -> Self:
         try:
             initialise(self.settings)
+            catalogs.copy(self._catalogues, self.settings)
             activate(self.settings, self._shared, self._filters)
             self._replayer = _start_replayer(self.settings, self._extra())
             self._supervisor.start()

@@ -18,8 +18,9 @@ import fastavro
 from fastavro.write import schemaless_writer
 
 from boom_streams.errors import BoomError
+from boom_streams.surveys import Alert, get_survey
 
-__all__ = ["WARM_OBJECTS", "Night", "long_history", "make"]
+__all__ = ["WARM_OBJECTS", "Night", "long_history", "make", "positions"]
 
 SEED = 20261123
 
@@ -119,6 +120,12 @@ def long_history(
             (folder / path.name).write_bytes(_container(path.read_bytes(), packet))
     made = [[folder / path.name for path in files[: len(objects)]] for files in (night.first, night.updates)]
     return Night(made[0], made[1], night.warm), total / (2 * len(objects))
+
+
+def positions(files: Sequence[Path]) -> list[tuple[float, float]]:
+    """Positions of the alerts in some files, ICRS degrees."""
+    found = get_survey("ZTF").decode([file.read_bytes() for file in files])
+    return [(alert.ra, alert.dec) for alert in found if isinstance(alert, Alert)]
 
 
 def _cached(cache: Path) -> Iterator[tuple[int, Path]]:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from benchmarks import catalogs, measure, night, yardstick
 from benchmarks import latency as latencies
-from benchmarks import measure, night, yardstick
 from benchmarks import profile as profiles
 from benchmarks.chain import Chain, Cost, running_services
 from boom_streams.services.state import Endpoints
+from boom_streams.settings import Settings, load_settings
 
 __all__ = ["Figures", "HistoryCost", "Plan", "Say", "execute"]
 
@@ -44,6 +45,8 @@ class Plan:
     latency: bool
     history: bool
     profile: bool
+    larger: bool
+    """Again with ten times the rows of the catalogues."""
     stacks: Path | None = None
     """Where the profile's stacks are kept."""
 
@@ -72,6 +75,10 @@ class Figures:
     latency: latencies.Latency | None = None
     profile: dict[str, profiles.Profile] = field(default_factory=dict)
     history: list[HistoryCost] = field(default_factory=list)
+    crossmatch: list[catalogs.Crossmatch] = field(default_factory=list)
+    """With the catalogues, and with larger ones."""
+    larger: Cost | None = None
+    """With the larger catalogues."""
 
 
 def execute(plan: Plan, say: Say, show: Callable[[Figures, str], None]) -> Figures:
@@ -87,13 +94,19 @@ def execute(plan: Plan, say: Say, show: Callable[[Figures, str], None]) -> Figur
     alerts = _night(plan, say)
     with running_services(plan.folder) as endpoints, tempfile.TemporaryDirectory(dir=plan.folder) as scratch:
         bench = _Bench(plan, say, endpoints, Path(scratch))
+        bench.import_catalogs(alerts, figures, 1)
         for filters in plan.sets:
             costs = figures.costs.setdefault(filters, [])
             for number in range(plan.runs):
-                figures.yardstick.append(yardstick.measure(alerts.files(plan.alerts)))
+                figures.yardstick.append(yardstick.measure(alerts.files(plan.alerts), plan.shared / "models"))
                 costs.append(bench.cost(f"set {filters}, run {number + 1} of {plan.runs}", alerts, filters))
-        figures.yardstick.append(yardstick.measure(alerts.files(plan.alerts)))
+        figures.yardstick.append(yardstick.measure(alerts.files(plan.alerts), plan.shared / "models"))
         show(figures, "cost")
+        if plan.larger:
+            bench.import_catalogs(alerts, figures, catalogs.FACTOR)
+            figures.larger = bench.cost(f"{catalogs.FACTOR} x the catalogues", alerts, plan.sets[0])
+            bench.forget_catalogs()
+        show(figures, "catalogs")
         if plan.latency:
             figures.latency = bench.latency(alerts, figures.costs[plan.sets[0]])
             show(figures, "latency")
@@ -106,12 +119,35 @@ def execute(plan: Plan, say: Say, show: Callable[[Figures, str], None]) -> Figur
     return figures
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Bench:
     plan: Plan
     say: Say
     endpoints: Endpoints
     scratch: Path
+    catalogs: list[Settings] = field(default_factory=list)
+    """Brokers whose databases hold the catalogues; the last one's are in use."""
+
+    def import_catalogs(self, alerts: night.Night, figures: Figures, factor: int) -> None:
+        """Import catalogues, use them in what follows, and measure matching alone."""
+        doing = "catalogues" if factor == 1 else f"{factor} x the catalogues"
+        self.say(f"making {doing}, once")
+        script = self.plan.shared / "bench" / "make_catalogs.py"
+        folder = catalogs.make(alerts.first[0].parent, script, factor)
+        config = load_settings(
+            mongo_uri=self.endpoints.mongo_uri,
+            mongo_db=f"catalogs_{factor}",
+            data_dir=self.scratch / f"import-{factor}",
+        )
+        catalogs.load(config, folder, self.say)
+        self.catalogs.append(config)
+        self.say(f"matching with {doing}")
+        files = alerts.first[: self.plan.alerts // 2]
+        figures.crossmatch.append(catalogs.crossmatch(config, night.positions(files), self.scratch / f"tiles-{factor}"))
+
+    def forget_catalogs(self) -> None:
+        """Use the catalogues from before again."""
+        self.catalogs.pop()
 
     def cost(self, doing: str, alerts: night.Night, filters: str) -> Cost:
         """Run once at full speed."""
@@ -161,7 +197,7 @@ class _Bench:
 
     def _chain(self, doing: str, filters: str, stacks: Path | None = None) -> Chain:
         self.say(f"{doing}: workers are starting")
-        return Chain(self.endpoints, self.scratch, self.plan.shared, filters, stacks)
+        return Chain(self.endpoints, self.scratch, self.plan.shared, filters, self.catalogs[-1], stacks)
 
     def _progress(self, doing: str, total: int) -> Callable[[int], None]:
         most = 0

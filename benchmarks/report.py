@@ -16,7 +16,7 @@ from rich.table import Table
 from benchmarks.chain import PROCESSES, Cost
 from benchmarks.filters import FILTER_SETS
 from benchmarks.latency import PERCENTILES
-from benchmarks.yardstick import REFERENCE, slowness
+from benchmarks.yardstick import MODELS, MODELS_MS, REFERENCE, at_reference, slowness
 
 if TYPE_CHECKING:
     from benchmarks.plan import Figures
@@ -27,7 +27,7 @@ _TOP = 15
 
 
 def show(figures: Figures, part: str) -> None:
-    """Print one part: ``machine``, ``cost``, ``latency``, ``profile`` or ``history``."""
+    """Print one part: ``machine``, ``cost``, ``catalogs``, ``latency``, ``profile`` or ``history``."""
     _PARTS[part](figures)
     sys.stdout.flush()
 
@@ -49,7 +49,7 @@ def _fields(value: Any) -> dict[str, Any]:
 
 def _machine(figures: Figures) -> None:
     print(", ".join(f"{name}: {value}" for name, value in figures.machine.items()))
-    print(f"{figures.alerts} alerts, {figures.alerts // 2} objects; no models, no catalogues")
+    print(f"{figures.alerts} alerts, {figures.alerts // 2} objects; six models, six catalogues")
 
 
 def _cost(figures: Figures) -> None:
@@ -83,11 +83,14 @@ def _yardstick(figures: Figures) -> None:
     for name, ms in REFERENCE.items():
         table.add_row(name, _spread([each[name] for each in figures.yardstick], 2), f"{ms:.2f}")
     slow = [slowness(each) for each in figures.yardstick]
+    models = [each[MODELS] for each in figures.yardstick]
     table.add_row("times as slow", _spread(slow, 2), "1")
+    table.add_row(MODELS, _spread(models, 2), f"{MODELS_MS:.2f}")
     _print(table)
     for name, costs in figures.costs.items():
         total = median(cost.total_ms for cost in costs)
-        print(f"set {name} at the reference's speed: {total / median(slow):.2f} CPU ms an alert")
+        there = at_reference(total, median(models), median(slow))
+        print(f"set {name} at the reference's speed: {there:.2f} CPU ms an alert")
 
 
 def _spread(values: Sequence[float], digits: int) -> str:
@@ -106,6 +109,20 @@ def _latency(figures: Figures) -> None:
     table.add_row("classified", str(found.alerts), *(f"{x:.0f}" for x in found.classified))
     table.add_row("filtered", str(found.passed), *(f"{x:.0f}" for x in found.filtered))
     _print(table)
+
+
+def _catalogs(figures: Figures) -> None:
+    table = Table(title="matching with six catalogues, alone")
+    for column in ("rows", "us an alert, tiles from the archive", "us an alert, tiles in memory"):
+        table.add_column(column, justify="right")
+    for each in figures.crossmatch:
+        table.add_row(f"{each.rows:,}", f"{each.cold:.0f}", f"{each.warm:.0f}")
+    _print(table)
+    if figures.larger is not None:
+        usual = median(cost.total_ms for cost in next(iter(figures.costs.values())))
+        larger = figures.larger.total_ms
+        rows = figures.crossmatch[-1].rows / figures.crossmatch[0].rows
+        print(f"{rows:.0f} times the rows: {larger:.2f} CPU ms an alert, {larger / usual:.2f} times as many")
 
 
 def _profile(figures: Figures) -> None:
@@ -149,7 +166,14 @@ def _history(figures: Figures) -> None:
     _print(table)
 
 
-_PARTS = {"machine": _machine, "cost": _cost, "latency": _latency, "profile": _profile, "history": _history}
+_PARTS = {
+    "machine": _machine,
+    "cost": _cost,
+    "catalogs": _catalogs,
+    "latency": _latency,
+    "profile": _profile,
+    "history": _history,
+}
 
 
 def _print(table: Table) -> None:

@@ -27,6 +27,7 @@ __all__ = ["main"]
 @click.option("--quick", is_flag=True, help="One run with set a, and only its cost.")
 @click.option("--no-latency", is_flag=True, help="Leave out the latency at half the rate.")
 @click.option("--no-history", is_flag=True, help="Leave out the runs with longer histories.")
+@click.option("--no-larger", is_flag=True, help="Leave out the run with ten times the rows of the catalogues.")
 @click.option("--profile", type=click.Path(path_type=Path, file_okay=False), help="Write stacks to this folder.")
 @click.option("--json", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures to a file.")
 def main(
@@ -36,6 +37,7 @@ def main(
     quick: bool,
     no_latency: bool,
     no_history: bool,
+    no_larger: bool,
     profile: Path | None,
     file: Path | None,
 ) -> None:
@@ -70,6 +72,7 @@ def main(
         sets=sets,
         latency=not (quick or no_latency),
         history=not (quick or no_history),
+        larger=not (quick or no_larger),
         stacks=profile,
         profile=profile is not None or not quick,
     )

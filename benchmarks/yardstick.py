@@ -16,25 +16,41 @@ from typing import Any
 
 import bson
 import fastavro
+import numpy as np
 
 from boom_streams.avro import single_record
+from boom_streams.errors import BoomError
+from boom_streams.models import History, Scorer, Subject
+from boom_streams.models.features import ACAI, BTSBOT
+from boom_streams.models.stamps import SIZE, STAMPS
 
-__all__ = ["REFERENCE", "measure", "slowness"]
+__all__ = ["MODELS", "MODELS_MS", "REFERENCE", "at_reference", "measure", "slowness"]
 
 #: Milliseconds of CPU a packet where the reference was measured, one idle core (README beside the night's script).
 REFERENCE = {"Avro decode": 0.47, "gunzip of the stamps": 0.25, "BSON encode": 0.08}
 
+#: The same of the models: five ACAI at 0.065, and BTSbot, on a processor with AVX-512; others take thrice that.
+MODELS_MS = 5 * 0.065 + 2.4
+
+#: Name of the models' time among the others.
+MODELS = "six models"
+
+_NAMES = ("acai_h", "acai_n", "acai_v", "acai_o", "acai_b", "btsbot")
+
 _PACKETS = 200
 _REPEATS = 5
+_ALERTS = 64
 
 
-def measure(files: Sequence[Path]) -> dict[str, float]:
-    """CPU milliseconds a packet of each part, on one core; the mean of some repeats.
+def measure(files: Sequence[Path], models: Path) -> dict[str, float]:
+    """CPU milliseconds a packet of each part and of the models, on one core; the mean of some repeats.
 
     Parameters
     ----------
     files
         Packets of the night, one a file; the first 200 are used.
+    models
+        Folder of the models.
     """
     packets, schema = _packets(files[:_PACKETS])
     records = [fastavro.schemaless_reader(io.BytesIO(packet), schema, None) for packet in packets]
@@ -44,12 +60,29 @@ def measure(files: Sequence[Path]) -> dict[str, float]:
         "gunzip of the stamps": lambda: [zlib.decompress(stamp, 31) for stamp in stamps],
         "BSON encode": lambda: [bson.encode(record) for record in records],
     }
-    return {name: fmean(_cpu_ms(call) for _ in range(_REPEATS)) / len(packets) for name, call in work.items()}
+    spent = {name: fmean(_cpu_ms(call) for _ in range(_REPEATS)) / len(packets) for name, call in work.items()}
+    return {**spent, MODELS: _models_ms(models)}
+
+
+def at_reference(total_ms: float, models_ms: float, slow: float) -> float:
+    """What an alert would cost on the reference's machine: the models as they were measured there, and the rest."""
+    return (total_ms - models_ms) / slow + MODELS_MS
 
 
 def slowness(measured: Mapping[str, float]) -> float:
     """Times that this machine takes for what the reference's takes once: the geometric mean over the parts."""
     return geometric_mean(measured[name] / ms for name, ms in REFERENCE.items())
+
+
+def _models_ms(folder: Path) -> float:
+    """CPU milliseconds an alert of the six models, on one core; images and numbers are noise, the time is the same."""
+    noise = np.random.default_rng(1)
+    images = noise.random((_ALERTS, SIZE, SIZE, len(STAMPS)), np.float32)
+    subjects = [Subject(dict.fromkeys((*ACAI, *BTSBOT), 0.5), History(*[0.5] * 5))] * _ALERTS
+    scorer = Scorer(folder, _NAMES)
+    if scorer.absent:
+        raise BoomError(f"{folder} lacks {', '.join(scorer.absent)}")
+    return fmean(_cpu_ms(lambda: scorer.score(subjects, images, [None] * _ALERTS)) for _ in range(3)) / _ALERTS
 
 
 def _packets(files: Sequence[Path]) -> tuple[list[bytes], Any]:

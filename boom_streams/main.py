@@ -130,7 +130,7 @@ def build_app(config: Settings | None = None, topology: Sequence[Stage] = STAGES
     hand_over_directly()
     read_on()
     stages = [stage for stage in topology if config.role in ("all", stage.role)]
-    folder = Path(os.environ.get("APP_DATADIR", config.data_dir / "worker"))
+    folder = config.worker_folder
     app = _new_app(config, stages, folder)
     app.boom = config
     tables = {name: _table(app, config, name) for stage in stages for name in stage.tables}
@@ -146,7 +146,6 @@ def build_app(config: Settings | None = None, topology: Sequence[Stage] = STAGES
             journal=app.journal,
             pulse=app.pulse,
             tables=[tables[name] for name in stage.tables],
-            blocking=stage.role != "enrich",
             batch_size=config.batch_size,
             batch_ms=config.batch_ms,
         )

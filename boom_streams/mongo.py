@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import atexit
+import logging
+import time
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, PyMongoError
 
+from boom_streams.errors import ServiceError
 from boom_streams.settings import Settings
 
-__all__ = ["client", "database", "duplicates"]
+__all__ = ["Away", "Patience", "client", "database", "duplicates"]
 
-_SELECTION_MS = 3000
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_RETRY_SECONDS = 30.0
+
+#: Where the connection string does not say otherwise.
+_TIMEOUTS: dict[str, Any] = {"serverSelectionTimeoutMS": 3000, "connectTimeoutMS": 3000, "socketTimeoutMS": 60_000}
 _DUPLICATE = 11000
 
 
 @cache
 def _client(uri: str) -> MongoClient[dict[str, Any]]:
+    given = {name.lower() for name, _ in parse_qsl(urlsplit(uri).query)}
     made: MongoClient[dict[str, Any]] = MongoClient(
         uri,
-        serverSelectionTimeoutMS=_SELECTION_MS,
-        connectTimeoutMS=_SELECTION_MS,
-        socketTimeoutMS=60_000,
+        **{name: value for name, value in _TIMEOUTS.items() if name.lower() not in given},
         appname="boom_streams",
         w="majority",
         journal=True,  # without it a mongod that is killed loses the last tenth of a second of what it has confirmed
@@ -55,3 +66,45 @@ def duplicates(error: BulkWriteError) -> list[int]:
     if error.details["writeConcernErrors"] or any(problem["code"] != _DUPLICATE for problem in problems):
         raise error
     return [problem["index"] for problem in problems]
+
+
+class Away(ServiceError):
+    """MongoDB does not answer, and the caller goes on without it."""
+
+
+class Patience:
+    """Reads what a stage can do without: MongoDB is waited for, then let be for a while.
+
+    Parameters
+    ----------
+    seconds
+        Longest wait.
+    what
+        The stage, and what it goes on without; for the log.
+    """
+
+    def __init__(self, seconds: float, what: str) -> None:
+        self._seconds = seconds
+        self._what = what
+        self._away_until = 0.0
+
+    def read(self, function: Callable[[], T], *, wait: bool = True) -> T:
+        """Return what a function reads; without ``wait`` it is tried once.
+
+        Raises
+        ------
+        Away
+            If MongoDB does not answer for so long, or did not a moment ago.
+        """
+        if time.monotonic() < self._away_until:
+            raise Away("MongoDB is away")
+        deadline = time.monotonic() + (self._seconds if wait else 0.0)
+        while True:
+            try:
+                return function()
+            except PyMongoError as error:
+                if time.monotonic() >= deadline:
+                    log.warning("%s, MongoDB is away: %s", self._what, str(error)[:200])
+                    self._away_until = time.monotonic() + _RETRY_SECONDS
+                    raise Away("MongoDB is away") from error
+                time.sleep(0.5)

@@ -42,13 +42,17 @@ class Settings(BaseSettings):
     )
     init: bool = Field(True, description="Workers create missing topics and indexes when they start.")
     data_dir: Path = Field(Path(".boom"), description="Local services' data and workers' RocksDB folders.")
+    catalogs_dir: Path = Field(Path("catalogs"), description="Your descriptions of catalogues, a TOML file each.")
     batch_size: int = Field(500, ge=1, description="Most records that a stage handles at once.")
     batch_ms: int = Field(100, ge=1, description="Longest wait for a batch to fill, milliseconds.")
     session_timeout: float = Field(10.0, gt=0, description="Seconds after which a silent worker is replaced.")
     history_days: float = Field(365.0, gt=0, description="Days of light curve kept in flight.")
     archive_patience: float = Field(
-        15.0, ge=0, description="Seconds that classify waits for MongoDB before it goes on without old history."
+        15.0,
+        ge=0,
+        description="Seconds that enrich and classify wait for MongoDB before they go on without tiles or old history.",
     )
+    catalog_refresh: float = Field(3.0, gt=0, description="Seconds between looks for new versions of catalogues.")
     models_dir: Path | None = Field(
         None, description="Folder with the models' ONNX files; none: `models` in the data folder."
     )
@@ -62,6 +66,11 @@ class Settings(BaseSettings):
     validate_sample: float = Field(
         0.0, ge=0, le=1, description="Share of records that stages check against the schemas (slow)."
     )
+
+    @property
+    def worker_folder(self) -> Path:
+        """Where this worker's RocksDB folders are; ``APP_DATADIR`` is Faust's setting."""
+        return Path(os.environ.get("APP_DATADIR", self.data_dir / "worker"))
 
     @property
     def models_folder(self) -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import PyMongoError
 
 from boom_streams import dead, layout, mongo, names
+from boom_streams.catalogs import CatalogStore, load_descriptions
 from boom_streams.errors import BoomError, ServiceError
 from boom_streams.kafka import partition_counts, required_topics, topic_problems
 from boom_streams.offsets import committed, watermarks
@@ -37,16 +38,16 @@ def collect(settings: Settings, interval: float = 1.0) -> dict[str, Any]:
         ``layout``, ``stages`` (a role, topic and group each: lag, records in the topic, records handled
         a second, workers), ``topics`` (records, records a second), ``dead`` (letters not replayed, a survey
         each), ``tables`` (records in the changelog, which compaction shrinks to the table's size),
-        ``archive`` (documents a collection), ``missing`` (sentences).
+        ``archive`` (documents a collection), ``missing`` (sentences), ``without`` (what alerts go on without).
     """
     report: dict[str, Any] = {"kafka": settings.kafka, "layout": None, "stages": [], "topics": {}}
-    report |= {"dead": {}, "tables": {}, "archive": {}, "missing": []}
+    report |= {"dead": {}, "tables": {}, "archive": {}, "missing": [], "without": []}
     try:
         _kafka(settings, interval, report)
     except BoomError as error:
         report["missing"].append(str(error))
     _archive(settings, report)
-    report["missing"] += _absent_models(settings)
+    report["without"] += _absent_models(settings)
     return report
 
 
@@ -122,6 +123,7 @@ def _archive(settings: Settings, report: dict[str, Any]) -> None:
                 else:
                     hint = "create it with `boom-streams init`"
                     report["missing"].append(f"collection {name} does not exist; {hint}")
+        report["without"] += _absent_catalogs(settings, CatalogStore(database))
         if not database["filters"].count_documents({"active": True}, limit=1):
             report["missing"].append("no filter is active; add one with `boom-streams filters add`")
     except PyMongoError as error:
@@ -130,6 +132,14 @@ def _archive(settings: Settings, report: dict[str, Any]) -> None:
             f"MongoDB does not answer ({reason}); start it with `boom-streams services start`, or set "
             "BOOM_MONGO_URI to one that runs"
         )
+
+
+def _absent_catalogs(settings: Settings, store: CatalogStore) -> list[str]:
+    """Say with which configured catalogues no alert is matched."""
+    wanted = {name for name, c in load_descriptions(settings.catalogs_dir).items() if {*c.surveys} & {*settings.surveys}}
+    absent = sorted(wanted - {each.catalog.name for each in store.load()})
+    hint = "import them with `boom-streams catalogs import`"
+    return [f"catalogues that are not imported: {', '.join(absent)}; {hint}"] if absent else []
 
 
 def _absent_models(settings: Settings) -> list[str]:

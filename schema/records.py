@@ -37,7 +37,11 @@ class _Envelope(Margin):
     received: float = Field(description="Timestamp of the raw record, Julian date (UTC).")
     alert: dict[str, Any] = Field(description="The alert as stored in `<SURVEY>_alerts`.")
     properties: dict[str, Any] = Field(description="Flags and statistics.")
-    cross_matches: dict[str, list[dict[str, Any]]] = Field(description="Catalogue sources, by catalogue.")
+    cross_matches: dict[str, list[dict[str, Any]]] = Field(
+        description="Catalogue sources, by catalogue; an empty list: none is near."
+    )
+    catalogs: dict[str, str] = Field(description="Version of each catalogue that was asked.")
+    unmatched: dict[str, str] = Field(description="Why a configured catalogue was not asked, by catalogue.")
     aliases: dict[str, list[str]] = Field(description="The same object in other surveys.")
 
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from boom_streams import avro, history, points, wire
+from boom_streams import avro, history, names, points, raw, wire
 from boom_streams.agents.classify import Classifier, classified_values, take
 from boom_streams.agents.delivery import Process, Record, Result, Work
 from boom_streams.agents.enrich import enriched_record
 from boom_streams.agents.output import Send
+from boom_streams.catalogs import Matches
 from boom_streams.models import Scorer
 from boom_streams.schema.filtered import Passed, encode_body
+from boom_streams.settings import Settings
 from boom_streams.surveys import Alert, Survey, get_survey
 
 ZTF = get_survey("ztf")
@@ -63,6 +65,15 @@ def record(send: Send, offset: int = 0, timestamp: float = 1.7e9) -> Record:
     return Record(send.topic, send.partition, offset, timestamp, send.key, send.value, dict(send.headers))
 
 
+def raw_records(container: bytes, config: Settings, survey: Survey = ZTF) -> list[Record]:
+    """Raw records of a container, as the one writer makes them."""
+    topic = names.topic(survey.name, "raw", config.topic_prefix)
+    return [
+        Record(topic, r.partition, offset, 1.7e9, r.key, r.value, dict(r.headers))
+        for offset, r in enumerate(raw.raw_batch([container], survey, config.partitions).records)
+    ]
+
+
 def alerts(containers: Sequence[bytes], survey: Survey = ZTF) -> list[Alert]:
     """Decoded alerts of containers that are all good."""
     decoded = survey.decode(containers)
@@ -72,7 +83,10 @@ def alerts(containers: Sequence[bytes], survey: Survey = ZTF) -> list[Alert]:
 
 def enriched(containers: Sequence[bytes], survey: Survey = ZTF) -> list[bytes]:
     """Enriched records of containers, received a second apart."""
-    return [enriched_record(alert, RECEIVED + index / 86400) for index, alert in enumerate(alerts(containers, survey))]
+    return [
+        enriched_record(alert, RECEIVED + index / 86400, Matches())
+        for index, alert in enumerate(alerts(containers, survey))
+    ]
 
 
 def arrival(value: bytes, survey: Survey = ZTF, days: float = 365.0) -> history.Arrival:

@@ -18,6 +18,7 @@ from boom_streams import history, lightcurve, raw, wire
 from boom_streams.agents.classify import classified_record
 from boom_streams.agents.enrich import enriched_record
 from boom_streams.archive import Archive
+from boom_streams.catalogs import Matches
 from boom_streams.models import Scores
 from boom_streams.surveys import Alert, get_survey
 
@@ -60,7 +61,7 @@ def classify(packets: Sequence[bytes], programids: Sequence[int] = ()) -> list[S
     for alert in sorted(alerts.values(), key=lambda alert: (alert.jd, alert.candid)):
         if programids:
             _assign(alert, programids)
-        enriched = enriched_record(alert, RECEIVED)
+        enriched = enriched_record(alert, RECEIVED, Matches())
         arrival = history.Arrival(ZTF, alert.object_id, alert.candid, alert.jd, alert.programid, alert.series)
         answer = history.admit(table, arrival)
         statistics = lightcurve.statistics(ZTF, answer.series, alert.candid, alert.jd, alert.programid)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from boom_streams import points
 from boom_streams.agents.enrich import enriched_record
+from boom_streams.catalogs import Matches
 from tests import chain
 from tests.ztf_packets import candidate, container, detection, forced, limit
 
@@ -38,7 +39,7 @@ class Packet:
 
 @lru_cache(maxsize=64)
 def _enriched(data: bytes, received: float) -> bytes:
-    return enriched_record(chain.alerts([data])[0], received)
+    return enriched_record(chain.alerts([data])[0], received, Matches())
 
 
 @lru_cache(maxsize=64)

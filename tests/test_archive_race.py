@@ -9,6 +9,7 @@ from boom_streams import history, mongo, wire
 from boom_streams.agents.classify import classified_record
 from boom_streams.agents.enrich import enriched_record
 from boom_streams.archive import Archive
+from boom_streams.catalogs import Matches
 from boom_streams.models import Scores
 from boom_streams.settings import Settings
 from boom_streams.surveys import get_survey
@@ -20,7 +21,7 @@ ALERTS = 300
 def records(number: int) -> tuple[bytes, bytes]:
     """An alert as enriched and as classified."""
     alert = decode(container(objectId=f"ZTF00{number:07d}", candid=number + 1, candidate=candidate(candid=number + 1)))
-    enriched = enriched_record(alert, 2460001.5)
+    enriched = enriched_record(alert, 2460001.5, Matches())
     arrival = history.Arrival(get_survey("ztf"), alert.object_id, alert.candid, alert.jd, alert.programid, alert.series)
     answer = history.admit(Memory(), arrival)
     return enriched, classified_record(wire.fields(enriched), answer, {"star": True}, Scores())

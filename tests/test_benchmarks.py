@@ -154,16 +154,17 @@ def _different(packet: Any, other: Any) -> set[str]:
 
 
 def test_the_yardstick_is_the_time_of_fixed_work(shared: Path) -> None:
-    measured = yardstick.measure(sorted((shared / "data/alerts/ztf/20231012").glob("*.avro")))
-    assert measured.keys() == yardstick.REFERENCE.keys()
+    measured = yardstick.measure(sorted((shared / "data/alerts/ztf/20231012").glob("*.avro")), shared / "models")
+    assert measured.keys() == {*yardstick.REFERENCE, yardstick.MODELS}
     assert min(measured.values()) > 0
     assert yardstick.slowness(yardstick.REFERENCE) == pytest.approx(1.0)
     assert yardstick.slowness({name: 3 * ms for name, ms in yardstick.REFERENCE.items()}) == pytest.approx(3.0)
+    assert yardstick.at_reference(10.0, 6.0, 2.0) == pytest.approx(2.0 + yardstick.MODELS_MS)
 
 
 def test_figures_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     figures = Figures(measure.machine(), 100, {"a": [COST], "b": [COST]})
-    figures.yardstick = [{name: 2 * ms for name, ms in yardstick.REFERENCE.items()}]
+    figures.yardstick = [{name: 2 * ms for name, ms in yardstick.REFERENCE.items()} | {yardstick.MODELS: 0.5}]
     figures.latency = latency.Latency(50.0, [10.0, 20.0, 30.0], [11.0, 21.0, 31.0], 100, 7)
     figures.history = [HistoryCost("1 x", 30.0, COST, 1000.0), HistoryCost("3 x", 90.0, COST, 2000.0)]
     times = Counter({"boom_streams.avro": 1.5})
@@ -172,7 +173,7 @@ def test_figures_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
         report.show(figures, part)
     printed = capsys.readouterr().out
     assert "3.50" in printed
-    assert "set a at the reference's speed: 1.75 CPU ms an alert" in printed
+    assert "set a at the reference's speed: 4.22 CPU ms an alert" in printed
     assert "p99" in printed
     assert report.last_line(figures) == "total 3.50"
     written = json.loads(report.as_json(figures))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -85,6 +87,16 @@ def test_what_is_missing_is_said(make_settings) -> None:
     missing = "\n".join(report["missing"])
     for expected in ("ztf.raw does not exist", "runs as `enrich`", "ZTF_alerts", "no filter is active"):
         assert expected in missing
+
+
+def test_what_alerts_go_on_without_is_said_and_is_no_fault(make_settings: Any, tmp_path: Path) -> None:
+    config = make_settings(models_dir=tmp_path, models=("acai_h", "btsbot"))
+    report = collect(config, interval=0.1)
+    assert [line.partition(";")[0] for line in report["without"]] == [
+        "catalogues that are not imported: DESI_DR1, Gaia_DR3, LS_DR10_PHOTOZ, NED, PS1_DR1, milliquas_v6",
+        f"models that are not in {tmp_path}: acai_h, btsbot",
+    ]
+    assert not any("catalogue" in line or "model" in line for line in report["missing"])
 
 
 def test_an_active_filter_and_the_archive_are_seen(settings: Settings) -> None:

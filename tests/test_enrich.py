@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 from typing import Any
 
 import bson
@@ -11,7 +12,7 @@ import pytest
 
 from boom_streams import avro, raw, sky
 from boom_streams.agents import enrich
-from boom_streams.agents.delivery import Record, Result
+from boom_streams.agents.delivery import Process, Record, Result
 from boom_streams.schema import records as schemas
 from boom_streams.settings import Settings, load_settings
 from boom_streams.tables import cells
@@ -23,9 +24,18 @@ PARTITIONS = 4
 TIMESTAMP = 1_700_000_000.25
 
 
-@pytest.fixture
-def config() -> Settings:
-    return load_settings(partitions=PARTITIONS, topic_prefix="p.", surveys=("ZTF",))
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A broker without MongoDB: no catalogue can be asked."""
+    nowhere = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=20"
+    return load_settings(
+        partitions=PARTITIONS,
+        topic_prefix="p.",
+        surveys=("ZTF",),
+        mongo_uri=nowhere,
+        archive_patience=0.0,
+        data_dir=tmp_path_factory.mktemp("data"),
+    )
 
 
 @pytest.fixture
@@ -47,7 +57,12 @@ def placed(*containers: bytes) -> list[Record]:
 
 
 def run(config: Settings, table: MemoryTable, *found: Record) -> list[Result]:
-    return chain.run(enrich.make(config), found, table)
+    return chain.run(_process(config), found, table)
+
+
+@cache
+def _process(config: Settings) -> Process:
+    return enrich.make(config)
 
 
 def sent_again(result: Result) -> list[Record]:

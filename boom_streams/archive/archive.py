@@ -27,6 +27,9 @@ __all__ = ["Archive"]
 #: MongoDB takes documents of up to 16 MB.
 MAX_DOCUMENT = 15 << 20
 
+#: What an enriched record says of its object's surroundings.
+_MATCHES = ("cross_matches", "catalogs", "unmatched", "aliases")
+
 Document = dict[str, Any]
 Problems = list[BadRecord | None]
 
@@ -124,8 +127,8 @@ class Archive:
         """Store an object's matches; those of the alert with the greatest (jd, candid) stay."""
         updates = []
         for record in records:
-            matches, aliases = bson.decode(record["cross_matches"].raw), bson.decode(record["aliases"].raw)
-            if not matches and not aliases:
+            fields = {name: record[name] for name in _MATCHES if len(record[name])}
+            if not fields:
                 continue
             jd, candid = record["jd"], record["candid"]
             newer = {
@@ -135,8 +138,10 @@ class Archive:
                     {"matched.jd": jd, "matched.candid": {"$lt": candid}},
                 ]
             }
-            fields = {"cross_matches": matches, "aliases": aliases, "matched": {"jd": jd, "candid": candid}}
-            updates.append(UpdateOne({"_id": record["objectId"], **newer}, {"$set": fields}, upsert=True))
+            change: Document = {"$set": {**fields, "matched": {"jd": jd, "candid": candid}}}
+            if gone := [name for name in _MATCHES if name not in fields]:
+                change["$unset"] = dict.fromkeys(gone, "")
+            updates.append(UpdateOne({"_id": record["objectId"], **newer}, change, upsert=True))
         if updates:
             _first_wins(self._collection(survey, "alerts_aux"), updates)
 

@@ -17,7 +17,7 @@ __all__ = ["command"]
 def command(as_json: bool, interval: float) -> None:
     """Show what the broker is doing: lag, rates, dead letters, tables, and what is missing.
 
-    The exit code is 1 if something is missing.
+    The exit code is 1 if something is missing; models and catalogues that are not installed are named, and no fault.
 
     \b
     Examples:
@@ -51,6 +51,8 @@ def _print(report: dict[str, Any]) -> None:
         click.echo(f"archive {name}: {documents} documents")
     for problem in report["missing"]:
         click.echo(f"missing: {problem}")
+    for problem in report["without"]:
+        click.echo(f"alerts go on without {problem}")
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:

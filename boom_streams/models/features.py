@@ -10,8 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from boom_streams.errors import BadRecord
 from boom_streams.points import Points
 from boom_streams.surveys import Survey
@@ -67,20 +65,19 @@ def history(survey: Survey, series: Mapping[str, Points], jd: float, programid: 
     jd, programid
         Of the alert; only points up to its time, and only those that everyone who may see it may see, are used.
     """
-    detections = series["prv_candidates"]
-    seen = np.isin(detections["programid"], _visible(survey, detections["programid"], programid))
-    chosen = detections[seen & (detections["jd"] <= jd) & np.isfinite(detections["magpsf"])]
-    if not len(chosen):
-        return History(*[math.nan] * 5)
-    times, mags = chosen["jd"], chosen["magpsf"]
-    peak = int(np.argmin(mags))
-    first, brightest = float(times.min()), float(times[peak])
-    return History(jd - first, jd - brightest, brightest - first, float(mags[peak]), float(mags.max()))
-
-
-def _visible(survey: Survey, programids: Any, programid: int) -> list[int]:
+    columns = (series["prv_candidates"][name].tolist() for name in ("jd", "magpsf", "programid"))
     level = survey.level(programid)
-    return [other for other in set(programids.tolist()) if survey.level(other) <= level]
+    seen = [
+        (time, magnitude)
+        for time, magnitude, owner in zip(*columns, strict=True)
+        if time <= jd and math.isfinite(magnitude) and survey.level(owner) <= level
+    ]
+    if not seen:
+        return History(*[math.nan] * 5)
+    first = min(time for time, _ in seen)
+    faintest = max(magnitude for _, magnitude in seen)
+    peakmag, peak = min((magnitude, time) for time, magnitude in seen)
+    return History(jd - first, jd - peak, peak - first, peakmag, faintest)
 
 
 def _values(known: Mapping[str, Any], names: Sequence[str]) -> list[float]:

@@ -10,6 +10,7 @@ from boom_streams import history, mongo, names, wire
 from boom_streams.agents.classify import classified_record
 from boom_streams.agents.enrich import enriched_record
 from boom_streams.archive.light_curves import write_light_curves
+from boom_streams.catalogs import Matches
 from boom_streams.models import Scores
 from boom_streams.points import Points
 from boom_streams.settings import Settings
@@ -43,7 +44,7 @@ def add_past(config: Settings, log: RawLog) -> int:
     records = []
     for alert in objects.values():
         arrival = history.Arrival(survey, alert.object_id, alert.candid, alert.jd, alert.programid, alert.series)
-        fields = wire.fields(enriched_record(alert, alert.jd))
+        fields = wire.fields(enriched_record(alert, alert.jd, Matches()))
         records.append(wire.fields(classified_record(fields, history.admit(_Memory(), arrival), {}, Scores())))
     write_light_curves(mongo.database(config)[names.collection("ztf", "alerts_aux")], survey, records)
     return len(records)

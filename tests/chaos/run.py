@@ -33,7 +33,7 @@ from boom_streams.cli.signals import interrupt_on_sigterm  # noqa: E402
 from boom_streams.settings import Settings, load_settings  # noqa: E402
 from boom_streams.supervise import Exit, Supervisor  # noqa: E402
 from boom_streams.topologies.survey import STAGES  # noqa: E402
-from tests.chaos import chain, compare  # noqa: E402
+from tests.chaos import catalogs, chain, compare  # noqa: E402
 from tests.chaos.broken import MODES  # noqa: E402
 from tests.chaos.chain import Chain, Failed, Feeder  # noqa: E402
 from tests.chaos.faults import Fault, Faults, plan  # noqa: E402
@@ -113,8 +113,10 @@ class _Test:
         self.chance = random.Random(seed)
         self.log = record(ROOT / ".boom" / "nights", SHARED, alerts, PARTITIONS, self.chance, say)
         say(str(self.log))
+        self.catalog = catalogs.make(place / "catalog", self.log, self.chance)
         self.quiet = self._settings("quiet")
         self.filters = chain.prepare(self.quiet, None, USER_FILTER)
+        self.catalog.put(self.quiet, 0)
         say(f"{add_past(self.quiet, self.log)} objects have a past that only the archive knows")
         self._run_quiet()
 
@@ -122,13 +124,16 @@ class _Test:
         """Run the log with faults, and compare; in a mode of `tests.chaos.broken` with broken workers."""
         chaos = self._settings(mode or "chaos")
         chain.prepare(chaos, self.filters, USER_FILTER)
+        self.catalog.put(chaos, 0)
         add_past(chaos, self.log)
         done = self._run_faults(chaos, faults, mode, workers)
         say("comparing topics …")
         expected, found = compare.outcome(self.quiet), compare.outcome(chaos)
         rows = list(compare.compare(self.log, expected, found))
         say("comparing collections …")
-        rows += compare.compare_collections(self.quiet, chaos)
+        rows += compare.compare_collections(self.quiet, chaos, but=catalogs.COLLECTIONS)
+        say("matching by brute force …")
+        rows += self.catalog.check(chaos)
         say("rebuilding the tables from their changelogs on an empty disk …")
         rows += self._compare_tables(chaos)
         if not mode:
@@ -146,6 +151,8 @@ class _Test:
             partitions=PARTITIONS,
             session_timeout=SESSION,
             archive_patience=300.0,  # a shorter one would let classify go on without old history, as it should
+            models_dir=SHARED / "models",
+            **self.catalog.settings(),
             filter_timeout_ms=60_000,  # a shorter one would suspend a filter on a machine with too much to do
         )
 
@@ -173,7 +180,10 @@ class _Test:
         try:
             with running:
                 feeder.start()
-                for fault in planned:
+                for number, fault in enumerate(planned):
+                    if number == len(planned) // 2:
+                        say("another version of the catalogue takes the first one's place")
+                        self.catalog.put(config, 1)
                     feeder.more(some)
                     running.rest(self.chance.uniform(0.5, 3.0))
                     faults.do(fault)
