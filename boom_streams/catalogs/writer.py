@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -107,9 +108,13 @@ class CatalogWriter:
 
     def _delete_tiles(self, kept: Iterable[str]) -> None:
         """Delete the catalogue's tiles, but those of some versions."""
-        others = [_starting_with(tile_key(self._name, version, 0)[:-1]) for version in kept]
-        query = {"_id": _starting_with(f"{self._name}/")}
-        self._tiles.delete_many({"$and": [query], "$nor": [{"_id": other} for other in others]} if others else query)
+        query: dict[str, Any] = {"_id": _starting_with(f"{self._name}/")}
+        others = [{"_id": _starting_with(tile_key(self._name, version, 0)[:-1])} for version in kept]
+        if others:
+            query["$nor"] = others
+        found = (document["_id"] for document in self._tiles.find(query, {"_id": 1}))
+        while keys := list(itertools.islice(found, _TILES)):  # one command for all could take longer than one may
+            self._tiles.delete_many({"_id": {"$in": keys}})
 
 
 def _starting_with(prefix: str) -> dict[str, str]:

@@ -70,6 +70,7 @@ def test_wheel_has_one_top_level_name_and_every_part(wheel: Path) -> None:
         *(ROOT / "schema").rglob("*.avsc"),
         *package.glob("filters/examples/*.json"),
         *package.glob("page/templates/*"),
+        *package.glob("catalogs/descriptions/*.toml"),
     ]
     relative = {str(file.relative_to(ROOT)) for file in data}
     assert {f if f.startswith("boom_streams/") else f"boom_streams/{f}" for f in relative} <= files
