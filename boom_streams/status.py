@@ -136,8 +136,9 @@ def _archive(settings: Settings, report: dict[str, Any]) -> None:
 
 def _absent_catalogs(settings: Settings, store: CatalogStore) -> list[str]:
     """Say with which configured catalogues no alert is matched."""
-    wanted = {name for name, c in load_descriptions(settings.catalogs_dir).items() if {*c.surveys} & {*settings.surveys}}
-    absent = sorted(wanted - {each.catalog.name for each in store.load()})
+    imported = {each.catalog.name for each in store.load()}
+    described = load_descriptions(settings.catalogs_dir).values()
+    absent = [c.name for c in described if c.name not in imported and {*c.surveys} & {*settings.surveys}]
     hint = "import them with `boom-streams catalogs import`"
     return [f"catalogues that are not imported: {', '.join(absent)}; {hint}"] if absent else []
 

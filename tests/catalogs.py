@@ -12,7 +12,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from boom_streams import sky
-from boom_streams.catalogs import Catalog, CatalogStore, Imported, Tile, find, tile_key, unit_vectors
+from boom_streams.catalogs import Catalog, CatalogStore, Imported, Tile, find, tile_key
 from boom_streams.catalogs.importer import Import, Report
 from boom_streams.settings import Settings
 
@@ -45,6 +45,10 @@ class Here:
         """Count the tiles of each version of each catalogue."""
         return Counter(document["_id"].rpartition("/")[0] for document in self.database["catalog_tiles"].find())
 
+    def versions(self, name: str) -> tuple[str, ...]:
+        """Versions of a catalogue whose tiles are all there, the one in use first."""
+        return next((each.versions for each in self.store.load() if each.catalog.name == name), ())
+
     def active(self, name: str) -> Imported:
         """Version in use of a catalogue."""
         return next(each for each in self.store.load("ZTF") if each.catalog.name == name)
@@ -62,6 +66,6 @@ def matches(here: Here, name: str, ra: float, dec: float) -> list[dict[str, Any]
     used = here.active(name)
     key = tile_key(name, used.version, int(sky.cells(ra, dec, used.catalog.nside)))
     data = here.store.read_tiles([key]).get(key)
-    assert used.version in here.store.versions(name)
-    tile = Tile.empty() if data is None else Tile.unpack(data)
-    return find(used.catalog, tile, ra, dec, unit_vectors(ra, dec))
+    assert used.version in here.versions(name)
+    (found,) = find(used.catalog, [None if data is None else Tile.unpack(data)], [ra], [dec])
+    return found

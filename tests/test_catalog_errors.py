@@ -158,11 +158,11 @@ Import(database, Catalog(name="STARS", radius=2.0), [stars], Path({str(here.fold
 
 def check_old_then_new(here: Here, before: Report) -> None:
     """The old version is in use as it was; the next import, of something else, works and leaves nothing behind."""
-    assert here.store.versions("STARS") == (before.version,)
+    assert here.versions("STARS") == (before.version,)
     assert here.tiles()[f"STARS/{before.version}"] == before.tiles
     assert here.database["STARS"].count_documents({}) == 30
     after = here.run(STARS, here.stars("1,2,78,3"))
-    assert here.store.versions("STARS") == (after.version, before.version)
+    assert here.versions("STARS") == (after.version, before.version)
     assert set(here.tiles()) == {f"STARS/{before.version}", f"STARS/{after.version}"}
     assert set(here.database.list_collection_names()) == {"STARS", "catalogs", "catalog_tiles"}
     assert here.database["STARS"].count_documents({}) == 31

@@ -185,17 +185,17 @@ def test_the_same_files_are_the_same_version(here: Here) -> None:
 def test_the_version_before_stays_and_older_ones_go(here: Here) -> None:
     reports = [here.run(STARS, here.stars(*extra)) for extra in ([], ["1,2,77,3"], ["1,2,78,3"])]
     first, second, third = (report.version for report in reports)
-    assert here.store.versions("STARS") == (third, second)
+    assert here.versions("STARS") == (third, second)
     assert set(here.tiles()) == {f"STARS/{second}", f"STARS/{third}"}
     assert [each.version for each in here.store.load("ZTF")] == [third]
     assert here.database["STARS"].find_one({"_id": 77}) is None
     here.run(STARS, here.stars("1,2,78,3"), again=True)
-    assert here.store.versions("STARS") == (third, second)
+    assert here.versions("STARS") == (third, second)
     back = here.run(STARS, here.stars("1,2,77,3"))
     assert (back.version, back.already_there) == (second, False)
-    assert here.store.versions("STARS") == (second, third)
+    assert here.versions("STARS") == (second, third)
     assert here.database["STARS"].find_one({"_id": 78}) is None
-    assert here.store.versions("OTHER") == ()
+    assert here.versions("OTHER") == ()
     assert here.run(STARS, here.stars()).version == first
 
 
@@ -205,7 +205,7 @@ def test_other_catalogues_are_left_alone(here: Here) -> None:
     for extra in ("1,2,77,3", "1,2,78,3", "1,2,79,3"):
         here.run(STARS, here.stars(extra))
     assert here.tiles()[f"STARS_2/{before.version}"] == before.tiles
-    assert here.store.versions("STARS_2") == (before.version,)
+    assert here.versions("STARS_2") == (before.version,)
 
 
 def test_sources_are_numbered_through_all_files(here: Here) -> None:
