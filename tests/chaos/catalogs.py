@@ -114,7 +114,7 @@ def make(folder: Path, log: RawLog, chance: random.Random) -> Versions:
     descriptions.mkdir(parents=True)
     (descriptions / f"{NAME}.toml").write_text(_DESCRIPTION)
     noise = np.random.default_rng(chance.randrange(1 << 30))
-    values = [entry.value for entry in log.entries if not entry.headers]
+    values = [entry.value for entry in log.entries if entry.value and not entry.headers]
     alerts = [alert for alert in get_survey("ZTF").decode(values) if isinstance(alert, Alert)]
     at = np.array(sorted({(alert.ra, alert.dec) for alert in alerts}))
     files = [_write(folder / f"version-{number}.parquet", at, noise, number) for number in (1, 2)]
