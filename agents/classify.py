@@ -76,6 +76,7 @@ def classified_record(fields: Fields, answer: history.Answer, properties: Mappin
             **{name: fields[name] for name in ("cross_matches", "catalogs", "unmatched", "aliases")},
             "history": answer.history,
             "revision": answer.revision,
+            "newest": answer.newest,
             "position": list(answer.position),
             "changed": {name: points.tobytes() for name, points in answer.changed.items()},
             "replaced": answer.replaced,

@@ -16,12 +16,12 @@ _Write = Callable[[Sequence[bytes]], Sequence[BadRecord | None] | None]
 
 
 def make_enriched(config: Settings) -> Process:
-    """Sink of ``enriched``: alerts, cutouts, matches."""
+    """Sink of ``enriched``: alerts and their cutouts."""
     return _sink(lambda: _archive(config).write_enriched)
 
 
 def make_classified(config: Settings) -> Process:
-    """Sink of ``classified``: properties, scores, light curves."""
+    """Sink of ``classified``: properties, scores; light curves and matches of objects."""
     return _sink(lambda: _archive(config).write_classified)
 
 

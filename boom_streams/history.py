@@ -72,6 +72,8 @@ class Answer:
     """All changed points are later than all that was known of their series."""
     series: dict[str, Points]
     """The light curve as known at this revision: the window up to the alert's time."""
+    newest: bool
+    """No later alert of the object had been processed at this revision."""
     position: tuple[float, float]
     """Mean of the detections known at this revision in the window before the newest alert, ICRS degrees."""
     partial: bool
@@ -214,10 +216,11 @@ def _answer(arrival: Arrival, state: State, revision: int, *, repeated: bool) ->
             appended = appended and fresh[0].order[0] > max(before, since)  # earlier months may not be loaded
         series[name] = points_of([row for row in then if since <= row.order[0] <= now], dtype)
         if name == DETECTIONS:
-            newest = max(row.order[0] for row in then if 0 < row.own <= revision)
-            position = _position(points_of(then, dtype), newest - arrival.window_days)
+            last = max((row.order[0], row.identity) for row in then if 0 < row.own <= revision)
+            position = _position(points_of(then, dtype), last[0] - arrival.window_days)
     partial = _is_partial(state.head, revision)
-    return Answer(revision, repeated, changed, replaced, appended and not replaced, series, position, partial)
+    newest = last <= (arrival.jd, arrival.candid)
+    return Answer(revision, repeated, changed, replaced, appended and not replaced, series, newest, position, partial)
 
 
 def _position(detections: Points, since: float) -> tuple[float, float]:

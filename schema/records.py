@@ -63,6 +63,7 @@ class Classified(_Envelope):
         description="`partial`: older history is in the archive and could not be read."
     )
     revision: int = Field(description="How many alerts of the object were processed, this one included.", ge=1)
+    newest: bool = Field(description="No later alert of the object had been processed.")
     position: list[float] = Field(description="Mean of the known detections, ICRS degrees.", min_length=2, max_length=2)
     changed: dict[str, Packed] = Field(description="Points that this alert added or changed.")
     replaced: bool = Field(description="Some changed point replaces a version known before.")

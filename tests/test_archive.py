@@ -162,26 +162,35 @@ def test_the_first_to_write_an_alert_wins(database: Database[dict[str, Any]]) ->
 
 
 def test_matches_of_the_newest_alert_stay(database: Database[dict[str, Any]]) -> None:
-    def record(jd: float, candid: int, name: str) -> bytes:
+    """In whatever order the alerts were processed and their records stored; an older one's leave nothing behind."""
+
+    def record(jd: float, candid: int, **found: Any) -> bytes:
         (value,) = chain.enriched([container(candid=candid, candidate=candidate(jd=jd, candid=candid))])
-        found = {"cross_matches": {"GCVS": [{"name": name}]}, "aliases": {"LSST": [name]}}
         return bson.encode({**bson.decode(value), **found})
 
-    records = [record(START, 5, "a"), record(START + 1, 3, "b"), record(START + 1, 4, "c")]
-    for order in itertools.permutations([*records, records[0]]):
-        target = empty(database)
-        for value in order:
-            target.write_enriched([value])
-        (document,) = database["ZTF_alerts_aux"].find()
-        assert document["cross_matches"] == {"GCVS": [{"name": "c"}]}
-        assert document["aliases"] == {"LSST": ["c"]}
-        assert document["matched"] == {"jd": START + 1, "candid": 4}
+    records = [
+        record(START, 5, cross_matches={"GCVS": [{"name": "a"}]}, unmatched={"NED": "not imported"}),
+        record(START + 1, 3, cross_matches={"GCVS": [{"name": "b"}]}, aliases={"LSST": ["b"]}),
+        record(START + 1, 4, cross_matches={"GCVS": [{"name": "c"}], "NED": []}, catalogs={"GCVS": "v1", "NED": "v2"}),
+    ]
+    for processed in itertools.permutations(records):
+        values = chain.classified(processed, Memory())
+        for order in itertools.permutations([*values, values[0]]):
+            target = empty(database)
+            for value in order:
+                target.write_classified([value])
+            (document,) = database["ZTF_alerts_aux"].find()
+            assert document["cross_matches"] == {"GCVS": [{"name": "c"}], "NED": []}
+            assert document["catalogs"] == {"GCVS": "v1", "NED": "v2"}
+            assert document["matched"] == {"jd": START + 1, "candid": 4}
+            assert not {"unmatched", "aliases"} & document.keys()
 
 
 def test_matches_are_read_by_object(database: Database[dict[str, Any]]) -> None:
     found = {"GCVS": [{"name": "a"}], "NED": []}
     (value,) = chain.enriched([container()])
-    empty(database).write_enriched([bson.encode({**bson.decode(value), "cross_matches": found})])
+    value = bson.encode({**bson.decode(value), "cross_matches": found})
+    empty(database).write_classified(chain.classified([value], Memory()))
     database["ZTF_alerts_aux"].insert_one({"_id": "only points"})
     assert archives.read_matches(database, "ZTF", [OBJECT, OBJECT, "only points", "none"]) == {OBJECT: found}
 

@@ -10,7 +10,7 @@ STAGES = (
     Stage("enrich", "enrich", "raw", ("enriched", "raw", "dead"), ("cells",), key="sky cell"),
     Stage("classify", "classify", "enriched", ("classified", "dead"), ("objects",)),
     Stage("filter", "filter", "classified", ("filtered", "filtered.<name>", "dead")),
-    Stage("sink_enriched", "sink", "enriched", ("dead",), collections=("alerts", "alerts_cutouts", "alerts_aux")),
+    Stage("sink_enriched", "sink", "enriched", ("dead",), collections=("alerts", "alerts_cutouts")),
     Stage("sink_classified", "sink", "classified", ("dead",), collections=("alerts", "alerts_aux")),
     Stage("sink_filtered", "sink", "filtered", ("dead",), collections=("filter_matches",)),
 )

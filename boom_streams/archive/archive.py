@@ -14,7 +14,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from boom_streams import wire
-from boom_streams.archive.light_curves import from_archive, write_light_curves
+from boom_streams.archive.objects import from_archive, write_objects
 from boom_streams.errors import BadRecord
 from boom_streams.mongo import duplicates
 from boom_streams.names import collection
@@ -26,9 +26,6 @@ __all__ = ["Archive"]
 
 #: MongoDB takes documents of up to 16 MB.
 MAX_DOCUMENT = 15 << 20
-
-#: What an enriched record says of its object's surroundings.
-_MATCHES = ("cross_matches", "catalogs", "unmatched", "aliases")
 
 Document = dict[str, Any]
 Problems = list[BadRecord | None]
@@ -42,7 +39,7 @@ class Archive:
         self._surveys = {name: get_survey(name) for name in surveys}
 
     def write_enriched(self, values: Sequence[bytes]) -> Problems:
-        """Store alerts, cutouts and matches of enriched records.
+        """Store alerts and cutouts of enriched records.
 
         Returns
         -------
@@ -55,11 +52,10 @@ class Archive:
             self._insert_alerts(self._collection(survey, "alerts"), alerts)
             cutouts = [{"_id": record["candid"], **_shallow(record["cutouts"])} for record in records]
             _insert_new(self._collection(survey, "alerts_cutouts"), cutouts)
-            self._write_matches_of_objects(survey, records)
         return problems
 
     def write_classified(self, values: Sequence[bytes]) -> Problems:
-        """Store properties, scores and light curves of classified records."""
+        """Store properties and scores of classified records, and what their objects are: light curves, matches."""
         problems = _too_large(values)
         for survey, records in self._by_survey(values, problems).items():
             updates = [
@@ -71,7 +67,7 @@ class Archive:
                 for record in records
             ]
             _first_wins(self._collection(survey, "alerts"), updates)
-            write_light_curves(self._collection(survey, "alerts_aux"), self._surveys[survey], records)
+            write_objects(self._collection(survey, "alerts_aux"), self._surveys[survey], records)
         return problems
 
     def write_matches(self, values: Sequence[bytes]) -> Problems:
@@ -122,28 +118,6 @@ class Archive:
         ]
         if updates:
             alerts.bulk_write(updates, ordered=False)
-
-    def _write_matches_of_objects(self, survey: str, records: Sequence[RawBSONDocument]) -> None:
-        """Store an object's matches; those of the alert with the greatest (jd, candid) stay."""
-        updates = []
-        for record in records:
-            fields = {name: record[name] for name in _MATCHES if len(record[name])}
-            if not fields:
-                continue
-            jd, candid = record["jd"], record["candid"]
-            newer = {
-                "$or": [
-                    {"matched": {"$exists": False}},
-                    {"matched.jd": {"$lt": jd}},
-                    {"matched.jd": jd, "matched.candid": {"$lt": candid}},
-                ]
-            }
-            change: Document = {"$set": {**fields, "matched": {"jd": jd, "candid": candid}}}
-            if gone := [name for name in _MATCHES if name not in fields]:
-                change["$unset"] = dict.fromkeys(gone, "")
-            updates.append(UpdateOne({"_id": record["objectId"], **newer}, change, upsert=True))
-        if updates:
-            _first_wins(self._collection(survey, "alerts_aux"), updates)
 
 
 def _alert(record: RawBSONDocument) -> Document:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from boom_streams import names
-from boom_streams.archive.light_curves import BOOKS
+from boom_streams.archive.objects import BOOKS
 from boom_streams.filters.document import PROGRAMMES, Filter
 from boom_streams.filters.paths import INPUTS, SERIES
 

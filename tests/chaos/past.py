@@ -9,7 +9,7 @@ import numpy as np
 from boom_streams import history, mongo, names, wire
 from boom_streams.agents.classify import classified_record
 from boom_streams.agents.enrich import enriched_record
-from boom_streams.archive.light_curves import write_light_curves
+from boom_streams.archive.objects import write_objects
 from boom_streams.catalogs import Matches
 from boom_streams.models import Scores
 from boom_streams.points import Points
@@ -46,7 +46,7 @@ def add_past(config: Settings, log: RawLog) -> int:
         arrival = history.Arrival(survey, alert.object_id, alert.candid, alert.jd, alert.programid, alert.series)
         fields = wire.fields(enriched_record(alert, alert.jd, Matches()))
         records.append(wire.fields(classified_record(fields, history.admit(_Memory(), arrival), {}, Scores())))
-    write_light_curves(mongo.database(config)[names.collection("ztf", "alerts_aux")], survey, records)
+    write_objects(mongo.database(config)[names.collection("ztf", "alerts_aux")], survey, records)
     return len(records)
 
 

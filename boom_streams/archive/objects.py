@@ -1,13 +1,15 @@
-"""Light curves in ``<SURVEY>_alerts_aux``: the points that each alert of an object added or changed.
+"""Objects in ``<SURVEY>_alerts_aux``: the points that each alert added or changed, and the newest alert's matches.
 
 The classify stage numbers an object's alerts: the revision. The archive keeps the newest that it has, and each point
 the one that brought it. A revision that only adds points, on top of the one before, is pushed. Whatever else comes
 (replaced points, a gap, an old record again, a history that was partial) is merged by mongod point by point: of two
-versions of a point that of the greater revision stays. Both can be repeated and done in any order.
+versions of a point that of the greater revision stays. Of matches those of the alert with the greater (jd, candid)
+stay. All of it can be repeated and done in any order.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,12 +26,15 @@ from boom_streams.mongo import duplicates
 from boom_streams.points import Points
 from boom_streams.surveys import Survey
 
-__all__ = ["BOOKS", "documents", "from_archive", "write_light_curves"]
+__all__ = ["BOOKS", "documents", "from_archive", "write_objects"]
 
 Document = dict[str, Any]
 
 #: Fields of a stored point that are the archive's own: the revision that brought it, and whether it was an alert.
 BOOKS = ("revision", "own")
+
+#: What the catalogues and other surveys say of an alert's surroundings.
+_MATCHES = ("cross_matches", "catalogs", "unmatched", "aliases")
 
 #: Attempts of a merge; another writer may insert the same object at the same moment.
 _ATTEMPTS = 5
@@ -37,8 +42,8 @@ _ATTEMPTS = 5
 _SORT = {"jd": 1, "fid": 1, "candid": 1, "programid": 1}
 
 
-def write_light_curves(aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDocument]) -> None:
-    """Apply classified records of one survey to the light curves."""
+def write_objects(aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDocument]) -> None:
+    """Apply classified records of one survey to its objects."""
     several = _repeated([record["objectId"] for record in records])
     simple = [record for record in records if _is_simple(record) and record["objectId"] not in several]
     rest = [record for record in records if not _is_simple(record) or record["objectId"] in several]
@@ -117,7 +122,8 @@ def _first(survey: Survey, record: RawBSONDocument, place: Document) -> Document
     """The object as its first alert makes it."""
     added, received = documents(survey, record), record["received"]
     books = {"created_at": received, "updated_at": received, "revision": record["revision"], "coordinates": place}
-    return {"_id": record["objectId"], **books, **{name: added.get(name, []) for name in survey.SERIES}}
+    series = {name: added.get(name, []) for name in survey.SERIES}
+    return {"_id": record["objectId"], **books, **series, **_matches(record), "matched": _matched_by(record)}
 
 
 def _pushed(survey: Survey, record: RawBSONDocument, place: Document) -> UpdateOne:
@@ -129,10 +135,32 @@ def _pushed(survey: Survey, record: RawBSONDocument, place: Document) -> UpdateO
         "$min": {"created_at": received},
         "$max": {"updated_at": received},
     }
+    if record["newest"]:
+        matches = _matches(record)
+        update["$set"] |= {**matches, "matched": _matched_by(record)}
+        update["$unset"] = {name: "" for name in _MATCHES if name not in matches}
     order = {} if record["appended"] else {"$sort": _SORT}
     if added:
         update["$push"] = {name: {"$each": points, **order} for name, points in added.items()}
     return UpdateOne({"_id": record["objectId"], "revision": revision - 1}, update)
+
+
+def _matches(record: RawBSONDocument) -> dict[str, RawBSONDocument]:
+    """What is around the alert, as far as there is anything to say."""
+    return {name: record[name] for name in _MATCHES if len(record[name])}
+
+
+def _matched_by(record: RawBSONDocument) -> Document:
+    """The alert whose matches they are."""
+    return {"jd": record["jd"], "candid": bson.Int64(record["candid"])}
+
+
+def _is_later(record: RawBSONDocument) -> Document:
+    """Whether an alert is later than that whose matches the archive has, as an expression."""
+    jd, candid = record["jd"], bson.Int64(record["candid"])
+    known = {"$ifNull": ["$matched.jd", -math.inf]}
+    same = {"$and": [{"$eq": [known, jd]}, {"$lt": ["$matched.candid", candid]}]}
+    return {"$or": [{"$lt": [known, jd]}, same]}
 
 
 def _merge(aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDocument]) -> None:
@@ -171,6 +199,11 @@ def _merged(survey: Survey, record: RawBSONDocument, place: Document) -> list[Do
         "created_at": {"$cond": [stored, "$created_at", {"$min": ["$created_at", received]}]},
         "updated_at": {"$cond": [stored, "$updated_at", {"$max": ["$updated_at", received]}]},
     }
+    matches, later = _matches(record), _is_later(record)
+    for name in _MATCHES:
+        value = {"$literal": bson.decode(matches[name].raw)} if name in matches else "$$REMOVE"
+        fields[name] = {"$cond": [later, value, f"${name}"]}
+    fields["matched"] = {"$cond": [later, {"$literal": _matched_by(record)}, "$matched"]}
     for name in survey.SERIES:
         known = {"$ifNull": [f"${name}", []]}
         fields[name] = _points(known, added[name], record) if name in added else known
