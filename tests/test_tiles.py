@@ -31,7 +31,7 @@ class Archive:
 
 
 def ids(tiles: Mapping[str, Tile | None]) -> dict[str, int | None]:
-    return {key: tile.row(0)["_id"] if tile else None for key, tile in tiles.items()}
+    return {key: bson.decode(tile.row(0))["_id"] if tile else None for key, tile in tiles.items()}
 
 
 def test_a_tile_is_read_once(tmp_path: Path) -> None:

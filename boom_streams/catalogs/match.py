@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import bson
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -51,37 +53,49 @@ def find(catalog: Catalog, tiles: Sequence[Tile | None], ra: ArrayLike, dec: Arr
     held = [tile for tile in tiles if tile is not None]
     if not held:
         return found
-    position, source, separation = _near(catalog.radius, places, held, np.asarray(ra), np.asarray(dec))
+    sizes = [len(tile) for tile in held]
+    position = np.repeat(places, sizes)
+    position, source, separation = _near(catalog.radius, position, held, np.asarray(ra), np.asarray(dec))
     if catalog.mode == "distance":
         keys = np.concatenate([_keys(tile) for tile in held])[source]
         kept, kpc = _distances(catalog, keys, separation)
         position, source, separation = position[kept], source[kept], separation[kept]
     else:
         kpc = np.full(len(source), np.nan)
-    starts = dict(zip(places, np.cumsum([0, *(len(tile.ra) for tile in held[:-1])]).tolist(), strict=True))
-    for index in np.lexsort((source, separation, kpc, position)).tolist():
-        place = position.item(index)
-        matches, tile = found[place], tiles[place]
-        if catalog.limit is not None and len(matches) == catalog.limit:
-            continue
-        assert tile is not None
-        match = tile.row(source.item(index) - starts[place])
-        match["distance_arcsec"] = separation.item(index)
+    firsts = itertools.accumulate(sizes[:-1], initial=0)
+    of_position = {place: (tile, first) for place, tile, first in zip(places, held, firsts, strict=True)}
+    order = np.lexsort((source, separation, kpc, position))
+    chosen = _no_more_than(catalog.limit, position[order].tolist(), order.tolist())
+    of, rows = position.tolist(), source.tolist()
+    packed = []
+    for pair in chosen:
+        tile, first = of_position[of[pair]]
+        packed.append(tile.row(rows[pair] - first))
+    for pair, match in zip(chosen, bson.decode_all(b"".join(packed)), strict=True):
+        match["distance_arcsec"] = separation.item(pair)
         if catalog.mode == "distance":
-            match["distance_kpc"] = kpc.item(index)
-        matches.append(match)
+            match["distance_kpc"] = kpc.item(pair)
+        found[of[pair]].append(match)
     return found
 
 
+def _no_more_than(limit: int | None, positions: Sequence[int], pairs: list[int]) -> list[int]:
+    """The first so many pairs of each position; the pairs are in order."""
+    if limit is None:
+        return pairs
+    return [pair for place, pair in enumerate(pairs) if place < limit or positions[place - limit] != positions[place]]
+
+
 def _near(
-    radius: float, places: Sequence[int], tiles: Sequence[Tile], ra: Floats, dec: Floats
+    radius: float, position: Integers, tiles: Sequence[Tile], ra: Floats, dec: Floats
 ) -> tuple[Integers, Integers, Floats]:
     """Pairs within the radius: places of the positions, of the sources (tile after tile), separations in arcsec.
 
+    ``position`` is the place of the position that each source is held against.
+
     Two positions are never nearer than their declinations: that alone rules most sources out.
     """
-    position = np.repeat(places, [len(tile.ra) for tile in tiles])
-    lon, lat = np.concatenate([tile.ra for tile in tiles]), np.concatenate([tile.dec for tile in tiles])
+    lon, lat = np.concatenate([tile.positions for tile in tiles], axis=1)
     source = np.flatnonzero(np.abs(lat - dec[position]) <= radius / 3600.0 + _ROUNDING)
     position = position[source]
     separation = separation_arcsec(ra[position], dec[position], lon[source], lat[source])

@@ -17,7 +17,6 @@ import itertools
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import bson
 import numpy as np
@@ -50,8 +49,8 @@ def pack(ra: Iterable[float], dec: Iterable[float], rows: Sequence[bytes], key: 
 class Tile:
     """Sources in a tile and within the search radius around it; rows stay packed until they are asked for."""
 
-    ra: NDArray[np.float64]
-    dec: NDArray[np.float64]
+    positions: NDArray[np.float64]
+    """Right ascensions and declinations, ICRS degrees, shape (2, n)."""
     key: NDArray[np.float64] | None
     """Values of ``distance_key``, NaN where there is none; None in mode `nearest`."""
     ends: NDArray[np.uint32]
@@ -61,9 +60,9 @@ class Tile:
     def unpack(cls, data: bytes) -> Tile:
         """Make a tile of what `pack` has made."""
         document = bson.decode(data)
-        ra, dec = np.frombuffer(document["ra"], _FLOAT), np.frombuffer(document["dec"], _FLOAT)
+        positions = np.frombuffer(document["ra"] + document["dec"], _FLOAT).reshape(2, -1)
         key = np.frombuffer(document["key"], _FLOAT) if "key" in document else None
-        return cls(ra, dec, key, np.frombuffer(document["ends"], _END), document["rows"])
+        return cls(positions, key, np.frombuffer(document["ends"], _END), document["rows"])
 
     @classmethod
     def empty(cls) -> Tile:
@@ -73,13 +72,13 @@ class Tile:
     @property
     def nbytes(self) -> int:
         """Bytes in memory, about."""
-        return 500 + 28 * len(self.ra) + len(self.rows)
+        return 500 + 28 * len(self) + len(self.rows)
 
     def __len__(self) -> int:
         """Count the sources."""
-        return len(self.ra)
+        return len(self.ends)
 
-    def row(self, place: int) -> dict[str, Any]:
-        """What a match shows of a source; values that are missing are left out."""
+    def row(self, place: int) -> bytes:
+        """BSON document of a source: what a match shows; values that are missing are left out."""
         start = self.ends.item(place - 1) if place else 0
-        return bson.decode(self.rows[start : self.ends.item(place)])
+        return self.rows[start : self.ends.item(place)]
