@@ -33,7 +33,7 @@ MATCHES = {
             *({"_id": f"far {n}", "distance_arcsec": 9.0 + n} for n in range(4)),
         ],
         "Gaia_DR3": [],
-        "milliquas_v8": None,
+        "milliquas_v8": "not imported",
     }
 }
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>"\' onload="1'
@@ -85,7 +85,7 @@ def test_matches_are_shown_by_catalogue() -> None:
         ["NED", "9.00", "–", "far 0"],
         ["NED", "and 3 more"],
         ["Gaia_DR3", "no source within its radius"],
-        ["milliquas_v8", "catalogue not installed"],
+        ["milliquas_v8", "not imported"],
     ]
 
 

@@ -9,16 +9,20 @@ from pymongo.database import Database
 
 from boom_streams.names import collection
 
-__all__ = ["read_matches"]
+__all__ = ["Sources", "read_matches"]
+
+#: Sources of a catalogue, or why it was not asked.
+Sources = list[dict[str, Any]] | str
 
 
 def read_matches(
     database: Database[dict[str, Any]], survey: str, object_ids: Sequence[str]
-) -> dict[str, dict[str, list[dict[str, Any]]]]:
+) -> dict[str, dict[str, Sources]]:
     """Catalogue sources beside objects, by objectId and catalogue; objects without any are left out.
 
-    A catalogue in which nothing is near has an empty list; one that was not searched is absent.
+    A catalogue in which nothing is near has an empty list; one that was not asked has the reason instead.
     """
-    wanted = {"_id": {"$in": sorted(set(object_ids))}, "cross_matches": {"$exists": True}}
-    found = database[collection(survey, "alerts_aux")].find(wanted, {"cross_matches": 1})
-    return {document["_id"]: document["cross_matches"] for document in found}
+    known = [{"cross_matches": {"$exists": True}}, {"unmatched": {"$exists": True}}]
+    wanted = {"_id": {"$in": sorted(set(object_ids))}, "$or": known}
+    found = database[collection(survey, "alerts_aux")].find(wanted, {"cross_matches": 1, "unmatched": 1})
+    return {each["_id"]: {**each.get("unmatched", {}), **each.get("cross_matches", {})} for each in found}

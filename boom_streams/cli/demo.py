@@ -13,6 +13,7 @@ from boom_streams.cli.pages import PAGE, filter_descriptions, make_page, night_n
 
 if TYPE_CHECKING:
     from boom_streams.demo import Outcome, Report
+    from boom_streams.demo_night import DemoNight
     from boom_streams.settings import Settings
 
 __all__ = ["command"]
@@ -31,7 +32,8 @@ def command(
     """Send a night of ZTF alerts through the whole broker, and show what passed.
 
     Starts Kafka, MongoDB and the workers, activates the example filters, replays NIGHT (folders,
-    .avro files, .tar.gz archives), waits for the last stage, and ends all that it started. Ctrl-C
+    .avro files, .tar.gz archives), matches and classifies it with the catalogues and models that are
+    there or can be had, waits for the last stage, and ends all that it started. Ctrl-C
     ends it at any time. What passed is shown as a table, and with stamps and light curves on an HTML
     page. Data and logs are in the data folder (.boom, or BOOM_DATA_DIR).
 
@@ -46,13 +48,19 @@ def command(
     """  # noqa: D301 - click needs the real backspace
     from boom_streams import demo
     from boom_streams.cli.signals import interrupt_on_sigterm
+    from boom_streams.demo_equipment import import_catalogs, install_models
     from boom_streams.sources import find_sources
 
     with interrupt_on_sigterm():
-        night = night or (_some_night(),)
+        catalogs = None
+        if not night:
+            chosen = _some_night()
+            night, catalogs = (chosen.path,), chosen.catalogs
         find_sources(night)  # a wrong path is told before anything starts
         click.echo("starting Kafka and MongoDB …")
         with demo.running_services(keep) as config, _progress() as report:
+            install_models(config, report.say)
+            import_catalogs(config, catalogs, report.say)
             outcome = demo.run(config, "ZTF", night, report, limit)
             html = "" if no_page else _make_page(config, night, outcome)
     _show(outcome, rows)
@@ -76,7 +84,7 @@ def _make_page(config: Settings, night: tuple[Path, ...], outcome: Outcome) -> s
     return make_page(config, about, outcome.alerts)
 
 
-def _some_night() -> Path:
+def _some_night() -> DemoNight:
     """Find a night when none is named, and say which it is and why."""
     from boom_streams.cli.progress import download_bar
     from boom_streams.demo_night import find_night
@@ -85,7 +93,7 @@ def _some_night() -> Path:
     with download_bar("the night") as progress:
         chosen = find_night(settings().data_dir, progress=progress)
     click.echo(chosen.told)
-    return chosen.path
+    return chosen
 
 
 @contextmanager

@@ -40,22 +40,22 @@ class CatalogMatches(NamedTuple):
     """Why there is none to show."""
 
 
-def catalog_matches(matches: Mapping[str, Sequence[Mapping[str, Any]] | None]) -> list[CatalogMatches]:
+def catalog_matches(matches: Mapping[str, Sequence[Mapping[str, Any]] | str]) -> list[CatalogMatches]:
     """Texts of an object's matches, by catalogue; those with sources first.
 
     Parameters
     ----------
     matches
         Sources by catalogue in the catalogue's order, with ``distance_arcsec`` and perhaps ``distance_kpc`` (-1: the
-        redshift is too small to tell). None instead of a list: the catalogue is not installed.
+        redshift is too small to tell). A text instead of a list: why the catalogue was not asked.
     """
     found = [_catalog(name, sources) for name, sources in sorted(matches.items())]
     return sorted(found, key=lambda entry: not entry.matches)
 
 
-def _catalog(name: str, sources: Sequence[Mapping[str, Any]] | None) -> CatalogMatches:
-    if sources is None:
-        return CatalogMatches(name, [], 0, "catalogue not installed")
+def _catalog(name: str, sources: Sequence[Mapping[str, Any]] | str) -> CatalogMatches:
+    if isinstance(sources, str):
+        return CatalogMatches(name, [], 0, sources)
     shown = [_match(source) for source in sources[:MOST_SOURCES]]
     return CatalogMatches(name, shown, len(sources) - len(shown), "" if shown else "no source within its radius")
 
