@@ -113,8 +113,8 @@ class Classifier:
     def of(cls, config: Settings) -> Classifier:
         """The configured models; says which are not installed."""
         scorers = {name: Scorer(config.models_folder, models_of(name, config.models)) for name in config.surveys}
-        for name in (name for scorer in scorers.values() for name in scorer.absent):
-            log.warning("model %s is not installed; alerts go on without it: boom-streams models install", name)
+        for name, reason in (each for scorer in scorers.values() for each in scorer.absent.items()):
+            log.warning("alerts go on without %s: %s; see boom-streams models --help", name, reason)
         return cls(scorers)
 
     def score(self, survey: Survey, admitted: Sequence[Admitted]) -> list[Scores]:

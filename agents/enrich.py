@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from boom_streams import mongo, names, raw, wire
 from boom_streams.agents.delivery import Process, Record, Result, Work
 from boom_streams.agents.output import Send
 from boom_streams.catalogs import CatalogStore, Crossmatcher, Matches, load_descriptions
-from boom_streams.errors import BadRecord
+from boom_streams.errors import BadRecord, CatalogError
 from boom_streams.settings import Settings
 from boom_streams.sky import cells as cells_of
 from boom_streams.sky import raw_partition
@@ -20,6 +21,8 @@ from boom_streams.tables import cells
 from boom_streams.tables.tiles import Tiles
 
 __all__ = ["enriched_record", "make"]
+
+log = logging.getLogger(__name__)
 
 _REKEYED = "rekeyed"
 
@@ -63,7 +66,11 @@ class _Catalogs:
 
     def __init__(self, config: Settings) -> None:
         patience = mongo.Patience(config.archive_patience, "enrich goes on without what it does not have of catalogues")
-        configured = load_descriptions(config.catalogs_dir)
+        try:
+            configured = load_descriptions(config.catalogs_dir)
+        except CatalogError as error:
+            log.error("%s; until then catalogues that are not imported are not named in records", error)
+            configured = {}
         store = CatalogStore(mongo.database(config))
         self._crossmatcher = Crossmatcher(store, configured, patience, config.catalog_refresh)
         self._tiles = Tiles(config.worker_folder / "tiles", self._crossmatcher.read)

@@ -11,7 +11,7 @@ from boom_streams.catalogs import CatalogStore, load_descriptions
 from boom_streams.catalogs.importer import Import
 from boom_streams.download import Progress, unreachable
 from boom_streams.errors import DownloadError
-from boom_streams.models.catalogue import MODELS
+from boom_streams.models.catalogue import MODELS, models_of
 from boom_streams.models.files import ADDRESS
 from boom_streams.models.install import install, state
 
@@ -44,7 +44,8 @@ def install_models(
 ) -> None:
     """Install the configured models that are not there, if their address answers; say what alerts are classified by."""
     folder = config.models_folder
-    absent = [name for name in config.models if state(folder, name) == "absent"]
+    names = models_of("ZTF", config.models)
+    absent = [name for name in names if state(folder, name) == "absent"]
     if absent:
         url = f"{address.rstrip('/')}/{MODELS[absent[0]].file}"
         if problem := unreachable(url, _PATIENCE):
@@ -54,5 +55,5 @@ def install_models(
                 install(folder, absent, address, progress)
             except DownloadError as error:
                 say(str(error))
-    there = [name for name in config.models if state(folder, name) != "absent"]
+    there = [name for name in names if state(folder, name) != "absent"]
     say(f"models: {', '.join(there) or 'none'}")

@@ -150,6 +150,8 @@ def _part(file: Path) -> Iterator[IO[bytes]]:
             fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DownloadError(f"{file} is being downloaded by another process; wait for it, or end it") from None
+        if not path.exists() or os.fstat(part.fileno()).st_ino != path.stat().st_ino:
+            raise DownloadError(f"{file} has just been downloaded by another process; try again")
         yield part
 
 

@@ -89,7 +89,7 @@ class Patience:
         self._away_until = 0.0
 
     def read(self, function: Callable[[], T], *, wait: bool = True) -> T:
-        """Return what a function reads; without ``wait`` it is tried once.
+        """Return what a function reads; without ``wait`` it is tried once, and its failure does not count.
 
         Raises
         ------
@@ -98,11 +98,13 @@ class Patience:
         """
         if time.monotonic() < self._away_until:
             raise Away("MongoDB is away")
-        deadline = time.monotonic() + (self._seconds if wait else 0.0)
+        deadline = time.monotonic() + self._seconds
         while True:
             try:
                 return function()
             except PyMongoError as error:
+                if not wait:
+                    raise Away("MongoDB is away") from error
                 if time.monotonic() >= deadline:
                     log.warning("%s, MongoDB is away: %s", self._what, str(error)[:200])
                     self._away_until = time.monotonic() + _RETRY_SECONDS

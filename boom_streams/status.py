@@ -10,7 +10,7 @@ from pymongo.errors import PyMongoError
 
 from boom_streams import dead, layout, mongo, names
 from boom_streams.catalogs import CatalogStore, load_descriptions
-from boom_streams.errors import BoomError, ServiceError
+from boom_streams.errors import BoomError, CatalogError, ServiceError
 from boom_streams.kafka import partition_counts, required_topics, topic_problems
 from boom_streams.offsets import committed, watermarks
 
@@ -123,7 +123,10 @@ def _archive(settings: Settings, report: dict[str, Any]) -> None:
                 else:
                     hint = "create it with `boom-streams init`"
                     report["missing"].append(f"collection {name} does not exist; {hint}")
-        report["without"] += _absent_catalogs(settings, CatalogStore(database))
+        try:
+            report["without"] += _absent_catalogs(settings, CatalogStore(database))
+        except CatalogError as error:
+            report["missing"].append(str(error))
         if not database["filters"].count_documents({"active": True}, limit=1):
             report["missing"].append("no filter is active; add one with `boom-streams filters add`")
     except PyMongoError as error:

@@ -6,6 +6,8 @@ keep; a lost cache is read again. The oldest tiles go when it is full, those of 
 
 from __future__ import annotations
 
+import logging
+import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +19,8 @@ from boom_streams.catalogs import Tile
 from boom_streams.errors import StoreError
 
 __all__ = ["Tiles"]
+
+log = logging.getLogger(__name__)
 
 #: Bytes of packed tiles in memory, and on disk.
 MEMORY_BYTES, DISK_BYTES = 192 << 20, 8 << 30
@@ -33,7 +37,7 @@ class Tiles:
     folder
         Of the RocksDB; opened at the first use, as only one process may have it open.
     read
-        Reads packed tiles from the archive; those without sources are absent in what it returns.
+        Reads packed tiles from the archive; those without sources are absent in what it returns. None: nobody knows.
     memory_bytes
         Most bytes of packed tiles in memory.
     """
@@ -41,7 +45,7 @@ class Tiles:
     def __init__(
         self,
         folder: Path,
-        read: Callable[[Sequence[str]], Mapping[str, bytes]],
+        read: Callable[[Sequence[str]], Mapping[str, bytes] | None],
         memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         self._folder = folder
@@ -52,7 +56,9 @@ class Tiles:
         self._database: Any = None
 
     def get(self, keys: Iterable[str]) -> dict[str, Tile | None]:
-        """Tiles; None where there are no sources. What ``read`` raises leaves the cache as it was.
+        """Tiles; None where there are no sources. Those that are not at hand and cannot be read are absent.
+
+        What ``read`` raises leaves the cache as it was.
 
         Raises
         ------
@@ -83,7 +89,7 @@ class Tiles:
         """Packed tiles from disk, and what is not there from the archive."""
         try:
             if self._database is None:
-                self._database = _open(self._folder)
+                self._database = _open_or_renew(self._folder)
             known = self._database.get([key.encode() for key in keys])
         except Exception as error:
             raise StoreError(f"the cache of catalogue tiles in {self._folder} cannot be read: {error}") from error
@@ -91,7 +97,10 @@ class Tiles:
         absent = [key for key in keys if key not in packed]
         for start in range(0, len(absent), _AT_ONCE):
             part = absent[start : start + _AT_ONCE]
-            fresh = {**dict.fromkeys(part, b""), **self._read(part)}
+            read = self._read(part)
+            if read is None:
+                break
+            fresh = {**dict.fromkeys(part, b""), **read}
             self._write(fresh)
             packed |= fresh
         return packed
@@ -123,8 +132,21 @@ def _size(key: str, tile: Tile | None) -> int:
     return 200 + len(key) + (0 if tile is None else tile.nbytes)
 
 
-def _open(folder: Path) -> Any:
-    """Open a RocksDB whose oldest files go when it has grown too large."""
+def _open_or_renew(folder: Path) -> Any:
+    """Open the RocksDB; one that is damaged is only a cache, and begins anew."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return rocksdict.Rdict(str(folder), options=_options(), column_families={"default": _options()})
+    except Exception as error:
+        if "lock" in str(error).lower() or not folder.is_dir():
+            raise
+        log.warning("the cache of catalogue tiles in %s is damaged and begins anew: %s", folder, error)
+        shutil.rmtree(folder)
+        return rocksdict.Rdict(str(folder), options=_options(), column_families={"default": _options()})
+
+
+def _options() -> Any:
+    """Options of a RocksDB whose oldest files go when it has grown too large."""
     options = rocksdict.Options(raw_mode=True)
     options.create_if_missing(True)
     options.set_max_open_files(-1)  # FIFO compaction asks for it; a file is as large as the write buffer
@@ -138,5 +160,4 @@ def _open(folder: Path) -> Any:
     table = rocksdict.BlockBasedOptions()
     table.set_bloom_filter(10, block_based=False)
     options.set_block_based_table_factory(table)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    return rocksdict.Rdict(str(folder), options=options, column_families={"default": options})
+    return options

@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 
 from boom_streams.catalogs import Catalog
-from boom_streams.catalogs.importer import Report
+from boom_streams.catalogs.importer import Import, Report
 from boom_streams.catalogs.sorter import Sorter
 from boom_streams.errors import CatalogError
 from boom_streams.settings import Settings
@@ -167,3 +167,48 @@ def check_old_then_new(here: Here, before: Report) -> None:
     assert set(here.database.list_collection_names()) == {"STARS", "catalogs", "catalog_tiles"}
     assert here.database["STARS"].count_documents({}) == 31
     assert not list((here.folder / "data" / "catalogs").iterdir())
+
+
+def test_of_two_imports_the_later_one_wins(here: Here) -> None:
+    """As on two machines, each with a folder of its own: the earlier one must not publish what the later removed."""
+    before = here.run(STARS, here.stars("1,2,77,3"))
+    slow, fast = here.stars("1,2,78,3"), here.csv(here.stars("1,2,79,3").read_text(), "other.csv")
+    begun = False
+
+    def another(step: str, done: int, total: int) -> None:
+        nonlocal begun
+        if step == "tiles" and not begun:
+            begun = True
+            Import(here.database, STARS, [fast], here.folder / "other machine").run()
+
+    with pytest.raises(CatalogError, match="another import of STARS has begun"):
+        Import(here.database, STARS, [slow], here.folder / "data", progress=another).run()
+    used = here.active("STARS")
+    assert here.versions("STARS") == (used.version, before.version)
+    assert here.database["STARS"].count_documents({"_id": 79}) == 1
+    assert set(here.tiles()) >= {f"STARS/{used.version}", f"STARS/{before.version}"}
+
+
+def test_a_text_in_another_encoding_is_an_error(here: Here) -> None:
+    file = here.csv("", "latin.csv")
+    rows = "".join(f"{1 + i % 300},{i % 80},{i},abcdefgh\n" for i in range(200_000))
+    file.write_bytes(b"ra,dec,id,name\n" + rows.encode() + b"1,2,300000,caf\xe9\n")
+    with pytest.raises(CatalogError, match=r"latin\.csv"):
+        here.run(STARS, file)
+
+
+def test_values_that_bson_does_not_have_are_an_error(here: Here) -> None:
+    file = here.folder / "large.parquet"
+    pa.parquet.write_table(
+        pa.table({"ra": [1.0], "dec": [2.0], "id": [1], "list": pa.array([[2**64 - 1]], pa.list_(pa.uint64()))}), file
+    )
+    with pytest.raises(CatalogError, match=r"STARS: a value cannot be stored"):
+        here.run(STARS, file)
+
+
+def test_tiles_alone_leave_the_documents(here: Here) -> None:
+    here.run(STARS, here.stars("1,2,77,3"))
+    after = here.run(STARS, here.stars("1,2,78,3"), documents=False)
+    assert here.active("STARS").version == after.version
+    assert here.database["STARS"].count_documents({"_id": 77}) == 1
+    assert "STARS.importing" not in here.database.list_collection_names()

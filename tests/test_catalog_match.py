@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boom_streams.catalogs import Catalog, Tile, find, pack
+from boom_streams.catalogs.match import MOST
 
 NEAREST = Catalog(name="stars", radius=2.0)
 DISTANCE = Catalog(
@@ -97,3 +98,17 @@ def test_an_empty_tile() -> None:
     assert found(NEAREST, tile_at([], []), 10.0, 20.0) == []
     for catalog in (NEAREST, DISTANCE):
         assert found(catalog, Tile.empty(), 10.0, 20.0) == []
+
+
+def test_a_large_batch_is_matched_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiles = [tile_at([10.0 + place, 10.0 + place], [20.0, 20.0]) for place in range(5)]
+    positions = [10.0 + place for place in range(5)], [20.0] * 5
+    whole = find(NEAREST, tiles, *positions)
+    monkeypatch.setattr("boom_streams.catalogs.match._PAIRS", 3)
+    assert find(NEAREST, tiles, *positions) == whole
+    assert [len(matches) for matches in whole] == [2] * 5
+
+
+def test_no_alert_has_thousands_of_matches() -> None:
+    tile = tile_at([10.0] * (MOST + 10), [20.0] * (MOST + 10))
+    assert [match["_id"] for match in found(NEAREST, tile, 10.0, 20.0)] == list(range(MOST))

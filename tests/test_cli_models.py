@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from boom_streams.cli import cli
 from boom_streams.models import MODELS
-from boom_streams.models.files import ADDRESS, FILES
+from boom_streams.models.files import ADDRESS, FILES, OnnxFile
 from boom_streams.models.install import install, state, verify
 from boom_streams.settings import settings
 from tests.http_server import Server, serving
@@ -86,10 +87,11 @@ def test_a_damaged_file_is_told(mirror: Server, tmp_path: Path) -> None:
     assert "delete it" in run("install", "acai_h", "--from", f"{mirror.address}m").output
 
 
-def test_a_known_file_that_does_not_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_known_file_that_does_not_load_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / MODELS["acai_h"].file).write_bytes(b"damaged")
-    monkeypatch.setattr("boom_streams.models.install.state", lambda *_: "installed")
-    assert "does not run" in verify(tmp_path, "acai_h")
+    known = OnnxFile(hashlib.sha256(b"damaged").hexdigest(), 7)
+    monkeypatch.setitem(FILES, "acai_h", FILES["acai_h"]._replace(converted=known))
+    assert "does not load" in verify(tmp_path, "acai_h")
 
 
 def test_a_model_that_does_not_exist(mirror: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,9 +169,30 @@ def test_without_mongodb_what_is_at_hand_is_used_and_the_rest_is_named(
     monkeypatch.setattr(stream.matcher, "_store", CatalogStore(away))
     (found,) = stream.match((10.0, 20.0))
     assert (ids(found), found.unmatched) == ({"STARS": [1]}, {"QUASARS": "MongoDB is away"})
-    (found,) = stream.match((50.0, 20.0))
+    here, found = stream.match((10.0, 20.0), (50.0, 20.0))
+    assert (ids(here), here.catalogs) == ({"STARS": [1]}, {"STARS": "v1"}), "whatever else is in the batch"
     assert (ids(found), found.catalogs) == ({}, {})
     assert found.unmatched == {"STARS": "MongoDB is away", "QUASARS": "MongoDB is away"}
+
+
+def test_a_catalogue_of_another_version_of_the_program_is_left_out(
+    database: Database[Any], make_stream: Callable[..., Stream]
+) -> None:
+    put(database, STARS, "v1", [(1, 10.0, 20.0)])
+    put(database, QUASARS, "v1", [(1, 10.0, 20.0)])
+    database["catalogs"].update_one({"_id": "QUASARS"}, {"$set": {"description.colour": "blue"}})
+    database["catalogs"].insert_one({"_id": "ODD", "version": "v1"})
+    (found,) = make_stream(STARS, QUASARS).match((10.0, 20.0))
+    assert ids(found) == {"STARS": [1]}
+    assert list(found.unmatched) == ["QUASARS"]
+
+
+def test_a_wrong_description_does_not_keep_enrich_from_its_work(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "NED.toml").write_text("radius = ")
+    config = settings.model_copy(update={"catalogs_dir": tmp_path})
+    (raw,) = chain.raw_records(container(), config)
+    (result,) = chain.run(enrich.make(config), [raw], MemoryTable("cells"))
+    assert len(result.sends) == 1
 
 
 def test_enrich_says_it_in_the_record_and_the_archive_has_it(settings: Settings, database: Database[Any]) -> None:

@@ -104,6 +104,16 @@ def test_a_score_does_not_depend_on_the_others_in_the_batch(
 
 def test_models_that_are_not_there_are_named(tmp_path: Path, rows: list[dict[str, Any]], images: Any) -> None:
     scorer = Scorer(tmp_path, ["acai_h", "btsbot"])
-    assert (scorer.absent, scorer.versions) == (["acai_h", "btsbot"], {})
+    assert (list(scorer.absent), scorer.versions) == (["acai_h", "btsbot"], {})
     (found,) = scorer.score([Subject(rows[0], past(rows[0]))], images[:1], [None])
     assert found.unscored == dict.fromkeys(["acai_h", "btsbot"], "the model is not installed")
+
+
+def test_a_damaged_file_is_no_model(tmp_path: Path, shared: Path, rows: list[dict[str, Any]], images: Any) -> None:
+    for name, size in (("acai_h", None), ("acai_n", 1000)):
+        data = (shared / "models" / MODELS[name].file).read_bytes()
+        (tmp_path / MODELS[name].file).write_bytes(data[:size])
+    scorer = Scorer(tmp_path, ["acai_h", "acai_n"])
+    (found,) = scorer.score([Subject(rows[0], past(rows[0]))], images[:1], [None])
+    assert found.versions == {"acai_h": MODELS["acai_h"].version}
+    assert found.unscored == {"acai_n": "the model's file is damaged or another version"}

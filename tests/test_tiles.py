@@ -75,3 +75,27 @@ def test_a_disk_that_fails_is_said(tmp_path: Path) -> None:
     (tmp_path / "tiles").write_text("in the way")
     with pytest.raises(StoreError, match=r"the cache of catalogue tiles in .*tiles cannot be read"):
         Tiles(tmp_path / "tiles", Archive()).get(["GCVS/v1/3"])
+
+
+def test_a_damaged_cache_begins_anew(tmp_path: Path) -> None:
+    archive = Archive()
+    tiles = Tiles(tmp_path / "tiles", archive)
+    tiles.get(["GCVS/v1/3"])
+    tiles.close()
+    (tmp_path / "tiles" / "CURRENT").write_text("nonsense")
+    again = Tiles(tmp_path / "tiles", archive)
+    assert ids(again.get(["GCVS/v1/3"])) == {"GCVS/v1/3": 3}
+    again.close()
+    assert archive.asked == ["GCVS/v1/3", "GCVS/v1/3"]
+
+
+def test_what_cannot_be_read_is_absent(tmp_path: Path) -> None:
+    away = False
+    archive = Archive()
+    tiles = Tiles(tmp_path / "tiles", lambda keys: None if away else archive(keys))
+    tiles.get(["GCVS/v1/3"])
+    away = True
+    assert ids(tiles.get(["GCVS/v1/3", "GCVS/v1/4"])) == {"GCVS/v1/3": 3}
+    away = False
+    assert ids(tiles.get(["GCVS/v1/3", "GCVS/v1/4"])) == {"GCVS/v1/3": 3, "GCVS/v1/4": 4}
+    tiles.close()

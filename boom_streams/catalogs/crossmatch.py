@@ -22,7 +22,10 @@ __all__ = ["Crossmatcher", "Matches", "VersionGone"]
 
 log = logging.getLogger(__name__)
 
-_ABSENT = "not imported"
+_ABSENT, _AWAY = "not imported", "MongoDB is away"
+
+#: Seconds until the next look for new versions when MongoDB is away.
+_RETRY = 30.0
 
 Get = Callable[[Iterable[str]], Mapping[str, Tile | None]]
 
@@ -69,18 +72,21 @@ class Crossmatcher:
         self._loaded = float("-inf")
         self._reason = _ABSENT
 
-    def read(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+    def read(self, keys: Sequence[str]) -> Mapping[str, bytes] | None:
         """Read packed tiles for a cache, and make sure that none is absent because its version is gone.
+
+        None: MongoDB does not answer.
 
         Raises
         ------
         VersionGone
-            If it is.
-        Away
-            If MongoDB does not answer.
+            If a version is gone.
         """
-        tiles = self._patience.read(lambda: self._store.read_tiles(keys))
-        now = self._patience.read(self._store.load)
+        try:
+            tiles = self._patience.read(lambda: self._store.read_tiles(keys))
+            now = self._patience.read(self._store.load)
+        except Away:
+            return None
         complete = {f"{each.catalog.name}/{version}" for each in now for version in each.versions}
         if not {key.rpartition("/")[0] for key in keys} <= complete:
             raise VersionGone
@@ -115,16 +121,14 @@ class Crossmatcher:
             name = each.catalog.name
             tiles = (places >> 2 * (finest - each.catalog.order)).tolist()
             keys = [tile_key(name, each.version, tile) for tile in tiles]
-            try:
-                held = get(keys)
-            except Away as error:
-                for matches in found:
-                    matches.unmatched[name] = str(error)
-                continue
-            near = find(each.catalog, [held[key] for key in keys], ra, dec)
-            for matches, sources in zip(found, near, strict=True):
-                matches.catalogs[name] = each.version
-                matches.cross_matches[name] = sources
+            held = get(keys)
+            near = find(each.catalog, [held.get(key) for key in keys], ra, dec)
+            for matches, key, sources in zip(found, keys, near, strict=True):
+                if key in held:
+                    matches.catalogs[name] = each.version
+                    matches.cross_matches[name] = sources
+                else:
+                    matches.unmatched[name] = _AWAY
         return found
 
     def _follow(self) -> None:
@@ -133,8 +137,9 @@ class Crossmatcher:
             return
         try:
             imported = self._patience.read(self._store.load, wait=not self._active)
-        except Away as error:
-            self._reason = str(error)
+        except Away:
+            self._reason = _AWAY
+            self._loaded = time.monotonic() + _RETRY - self._refresh
             return
         active = {each.catalog.name: each for each in imported}
         for name, each in active.items():

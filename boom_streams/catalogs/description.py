@@ -100,7 +100,7 @@ def load_descriptions(folder: Path) -> dict[str, Catalog]:
     Parameters
     ----------
     folder
-        Holds files ``NAME.toml``; it need not exist.
+        Holds files ``NAME.toml``; it need not exist. Hidden files are passed over.
 
     Raises
     ------
@@ -114,7 +114,8 @@ def load_descriptions(folder: Path) -> dict[str, Catalog]:
 
 
 def _read_all(files: Iterable[Traversable]) -> dict[str, Catalog]:
-    return {file.name.removesuffix(".toml"): _read(file) for file in files if file.name.endswith(".toml")}
+    chosen = (file for file in files if file.name.endswith(".toml") and not file.name.startswith("."))
+    return {file.name.removesuffix(".toml"): _read(file) for file in chosen}
 
 
 def _read(file: Traversable) -> Catalog:

@@ -20,6 +20,7 @@ from typing import Any
 
 import bson
 import numpy as np
+import pyarrow as pa
 from pymongo.database import Database
 
 from boom_streams import sky
@@ -94,7 +95,8 @@ class Import:
     progress
         Is told how far it is.
     documents
-        Make the searchable documents, too; the stream needs the tiles alone. Repeated ids are found only with them.
+        Make the searchable documents, too; else those of an earlier version stay. The stream needs the tiles alone.
+        Repeated ids are found only with them.
     """
 
     database: Database[dict[str, Any]]
@@ -131,7 +133,10 @@ class Import:
             except CatalogError:
                 writer.discard()
                 raise
-            writer.publish(self._facts(report))
+            except (bson.errors.BSONError, OverflowError, pa.ArrowException) as error:
+                writer.discard()
+                raise CatalogError(f"{self.catalog.name}: a value cannot be stored: {error}") from None
+            writer.publish(self._facts(report), documents=self.documents)
         return report
 
     def _open(self) -> tuple[list[Source], Columns]:

@@ -14,7 +14,10 @@ from boom_streams.catalogs.description import Catalog
 from boom_streams.catalogs.tiles import Tile
 from boom_streams.sky import separation_arcsec
 
-__all__ = ["find"]
+__all__ = ["MOST", "find"]
+
+#: Most matches of a position with one catalogue, so that an alert in a dense field stays an alert of some kilobytes.
+MOST = 500
 
 #: What rounding may add to a difference of declinations, degrees; what passes for its sake is measured exactly.
 _ROUNDING = 1e-12
@@ -24,6 +27,9 @@ _NO_DISTANCE, _NEAR = 0.005, 0.01
 
 #: Redshift at which 1 arcsec is 1 kpc.
 _UNIT = 0.05
+
+#: Most pairs of positions and sources that are looked at together.
+_PAIRS = 1_000_000
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -46,7 +52,7 @@ def find(catalog: Catalog, tiles: Sequence[Tile | None], ra: ArrayLike, dec: Arr
     list of list of dict
         For each position the rows of its matches with ``distance_arcsec``, in mode `distance` with ``distance_kpc``
         (-1 where the redshift is too small to tell). Both modes are those of the BOOM broker. Equal ones stay in the
-        tile's order. What is found for a position does not depend on the others.
+        tile's order, and there are no more than `MOST`. What is found for a position does not depend on the others.
     """
     found: list[list[dict[str, Any]]] = [[] for _ in tiles]
     places = [place for place, tile in enumerate(tiles) if tile is not None]
@@ -54,6 +60,13 @@ def find(catalog: Catalog, tiles: Sequence[Tile | None], ra: ArrayLike, dec: Arr
     if not held:
         return found
     sizes = [len(tile) for tile in held]
+    if sum(sizes) > _PAIRS and len(tiles) > 1:
+        half = len(tiles) // 2
+        ra, dec = np.asarray(ra), np.asarray(dec)
+        return [
+            *find(catalog, tiles[:half], ra[:half], dec[:half]),
+            *find(catalog, tiles[half:], ra[half:], dec[half:]),
+        ]
     position = np.repeat(places, sizes)
     position, source, separation = _near(catalog.radius, position, held, np.asarray(ra), np.asarray(dec))
     if catalog.mode == "distance":
@@ -65,7 +78,7 @@ def find(catalog: Catalog, tiles: Sequence[Tile | None], ra: ArrayLike, dec: Arr
     firsts = itertools.accumulate(sizes[:-1], initial=0)
     of_position = {place: (tile, first) for place, tile, first in zip(places, held, firsts, strict=True)}
     order = np.lexsort((source, separation, kpc, position))
-    chosen = _no_more_than(catalog.limit, position[order].tolist(), order.tolist())
+    chosen = _no_more_than(min(catalog.limit or MOST, MOST), position[order].tolist(), order.tolist())
     of, rows = position.tolist(), source.tolist()
     packed = []
     for pair in chosen:
@@ -79,10 +92,8 @@ def find(catalog: Catalog, tiles: Sequence[Tile | None], ra: ArrayLike, dec: Arr
     return found
 
 
-def _no_more_than(limit: int | None, positions: Sequence[int], pairs: list[int]) -> list[int]:
+def _no_more_than(limit: int, positions: Sequence[int], pairs: list[int]) -> list[int]:
     """The first so many pairs of each position; the pairs are in order."""
-    if limit is None:
-        return pairs
     return [pair for place, pair in enumerate(pairs) if place < limit or positions[place - limit] != positions[place]]
 
 

@@ -89,6 +89,9 @@ def open_source(path: Path, tell: Tell = _silent) -> Source:
     with _readable(path):
         if _format(path) == "csv":
             source = Source(path, _csv_schema(path, tell))
+            for column in source.schema:
+                if pa.types.is_binary(column.type):
+                    raise CatalogError(f"{path}: column {column.name} holds text that is not UTF-8; convert the file")
         else:
             with pa.parquet.ParquetFile(path) as file:
                 source = Source(path, file.schema_arrow, _column_metadata(file.schema_arrow))
@@ -167,7 +170,10 @@ def _csv_schema(path: Path, tell: Tell) -> pa.Schema:
             schema = schema or _first_schema(path)
             name = schema.names[int(wrong[1])]
             types = dict(zip(schema.names, schema.types, strict=True)) | types
-            types[name] = _WIDER.get(types[name], pa.string())
+            wider = _WIDER.get(types[name], pa.string())
+            if wider == types[name]:
+                raise
+            types[name] = wider
 
 
 def _first_schema(path: Path) -> pa.Schema:

@@ -7,16 +7,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
 from pymongo.database import Database
 
 from boom_streams.catalogs.description import Catalog
 from boom_streams.names import CATALOG_TILES, CATALOGS
 
 __all__ = ["CatalogStore", "Imported", "tile_key"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,7 @@ class CatalogStore:
         if survey is not None:
             query["description.surveys"] = survey.upper()
         found = self._catalogs.find(query, {"description": 1, "version": 1, "versions": 1}).sort("_id", 1)
-        return [
-            Imported(Catalog.model_validate(each["description"]), each["version"], tuple(each["versions"]))
-            for each in found
-        ]
+        return [imported for each in found if (imported := _imported(each)) is not None]
 
     def read_tiles(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Packed tiles by key; a tile that is absent has no sources, if its version is still there (see `load`)."""
@@ -64,3 +65,13 @@ class CatalogStore:
     def list_all(self) -> list[dict[str, Any]]:
         """Documents of all imported catalogues, by name."""
         return list(self._catalogs.find({"version": {"$exists": True}}).sort("_id", 1))
+
+
+def _imported(document: Mapping[str, Any]) -> Imported | None:
+    """A catalogue as its document says; None if another version of this program has written it."""
+    try:
+        catalog = Catalog.model_validate(document["description"])
+        return Imported(catalog, str(document["version"]), tuple(document["versions"]))
+    except (KeyError, TypeError, ValidationError) as error:
+        log.error("catalogue %s cannot be used, import it again: %s", document.get("_id"), error)
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,8 @@ class CatalogWriter:
         self._staging = database[f"{name}.importing"]
         self._name = name
         self._version = version
+        self._token = uuid.uuid4().hex
+        self._ours = {"_id": name, "importing": self._token}
 
     def begin(self) -> None:
         """Claim the collection, and remove what earlier imports have left.
@@ -54,13 +57,20 @@ class CatalogWriter:
                     "here and would be replaced; rename or drop it, or choose another name"
                 )
             self._catalogs.insert_one({"_id": self._name, "versions": []})
-        self.discard()
+        self._catalogs.update_one({"_id": self._name}, {"$set": {"importing": self._token}})
+        self._clear()
         self._staging.create_indexes([_POSITION])
 
     def discard(self) -> None:
+        """Give up: remove what is not published, unless another import has begun since and it is that one's."""
+        if self._catalogs.count_documents(self._ours, limit=1):
+            self._clear()
+            self._catalogs.update_one(self._ours, {"$unset": {"importing": ""}})
+
+    def _clear(self) -> None:
         """Remove documents that are not published, and tiles of versions that are not complete."""
         self._staging.drop()
-        known = self._catalogs.find_one({"_id": self._name}) or {"versions": []}
+        known = self._catalogs.find_one({"_id": self._name}) or {}
         self._delete_tiles(known["versions"])
 
     def insert(self, documents: Sequence[dict[str, Any]]) -> int | None:
@@ -94,13 +104,26 @@ class CatalogWriter:
         except BulkWriteError as error:
             mongo.duplicates(error)
 
-    def publish(self, facts: Mapping[str, Any]) -> None:
-        """Put the version into use, keep the one before for workers that still use it, and delete older ones."""
+    def publish(self, facts: Mapping[str, Any], *, documents: bool = True) -> None:
+        """Put the version into use, keep the one before for workers that still use it, and delete older ones.
+
+        Raises
+        ------
+        CatalogError
+            If another import of this name has begun, which has removed what this one had written.
+        """
         known = self._catalogs.find_one({"_id": self._name}) or {}
+        if known.get("importing") != self._token:
+            raise CatalogError(
+                f"another import of {self._name} has begun after this one, and goes on; nothing was changed"
+            )
         versions = list(dict.fromkeys(v for v in (self._version, known.get("version")) if v))
         if len(versions) == 1:  # the active version was imported again: the one before it stays
             versions += [v for v in known.get("versions", ()) if v != self._version][:1]
-        self._staging.rename(self._name, dropTarget=True)
+        if documents:
+            self._staging.rename(self._name, dropTarget=True)
+        else:
+            self._staging.drop()
         self._catalogs.replace_one(
             {"_id": self._name}, {"version": self._version, "versions": versions, **facts}, upsert=True
         )

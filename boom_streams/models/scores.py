@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from boom_streams.download import sha256_of
 from boom_streams.errors import BadRecord
 from boom_streams.models.catalogue import MODELS, Model
 from boom_streams.models.features import History, acai, btsbot
+from boom_streams.models.files import FILES
 from boom_streams.models.stamps import Image
 
 __all__ = ["Scorer", "Scores", "Subject"]
@@ -56,19 +58,23 @@ class Scorer:
     versions
         Version of each model that is there.
     absent
-        Models that are asked for and are not there.
+        Why a model that is asked for is not there, by model.
     """
 
     def __init__(self, folder: Path | None, names: Iterable[str]) -> None:
-        wanted = [MODELS[name] for name in names]
-        there = [model for model in wanted if folder is not None and (folder / model.file).is_file()]
-        self.versions = {model.name: model.version for model in there}
-        self.absent = [model.name for model in wanted if model not in there]
-        self._sessions = [(model, _session(Path(folder or "") / model.file)) for model in there]
+        self.versions: dict[str, str] = {}
+        self.absent: dict[str, str] = {}
+        self._sessions: list[tuple[Model, Any]] = []
+        for model in (MODELS[name] for name in names):
+            try:
+                self._sessions.append((model, _session(folder, model)))
+                self.versions[model.name] = model.version
+            except BadModel as error:
+                self.absent[model.name] = str(error)
 
     def without_models(self, count: int) -> list[Scores]:
         """What is said of alerts that no model has seen."""
-        return [Scores(unscored=dict.fromkeys(self.absent, "the model is not installed")) for _ in range(count)]
+        return [Scores(unscored=dict(self.absent)) for _ in range(count)]
 
     def score(self, subjects: Sequence[Subject], images: Image, reasons: Sequence[str | None]) -> list[Scores]:
         """Score a batch. What an alert lacks keeps it from the models that ask for it, and is said.
@@ -97,13 +103,26 @@ class Scorer:
         return found
 
 
-def _session(path: Path) -> Any:
+class BadModel(Exception):
+    """A model cannot be used; the text says why."""
+
+
+def _session(folder: Path | None, model: Model) -> Any:
+    """Load a model, if its file is one of those that are known by its version."""
+    file = None if folder is None else folder / model.file
+    if file is None or not file.is_file():
+        raise BadModel("the model is not installed")
+    if sha256_of(file) not in FILES[model.name].sha256:
+        raise BadModel("the model's file is damaged or another version")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # whatever ONNX Runtime finds
+        raise BadModel(f"the model does not load: {error}") from error
 
 
 def _numbers(kind: str, subjects: Sequence[Subject], reasons: Sequence[str | None]) -> list[list[float] | str]:

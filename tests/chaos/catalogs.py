@@ -92,9 +92,9 @@ class Versions:
     def _compare(
         self, row: Row, what: Any, found: Mapping[str, Any], position: tuple[float, float], seen: Counter[str]
     ) -> None:
-        version = found["catalogs"].get(NAME)
+        version = found.get("catalogs", {}).get(NAME)
         if version is None:
-            row.differ(f"{what} was not matched: {found['unmatched'].get(NAME)}")
+            row.differ(f"{what} was not matched: {found.get('unmatched', {}).get(NAME)}")
             return
         seen[version] += 1
         ra, dec, ids = self.sources[version]
