@@ -136,7 +136,13 @@ time.sleep(600)
 
 def test_settings_survive_the_way_through_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings(
-        kafka="a:1,b:2", kafka_password="p w", surveys=("ZTF", "LSST"), init=False, data_dir=tmp_path
+        kafka="a:1,b:2",
+        kafka_password="p w",
+        surveys=("ZTF", "LSST"),
+        init=False,
+        data_dir=tmp_path,
+        catalogs_dir=tmp_path,
+        models_dir=tmp_path,
     )
     for name, value in environment(settings).items():
         monkeypatch.setenv(name, value)
