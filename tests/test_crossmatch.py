@@ -168,11 +168,19 @@ def test_without_mongodb_what_is_at_hand_is_used_and_the_rest_is_named(
     )
     monkeypatch.setattr(stream.matcher, "_store", CatalogStore(away))
     (found,) = stream.match((10.0, 20.0))
-    assert (ids(found), found.unmatched) == ({"STARS": [1]}, {"QUASARS": "MongoDB is away"})
+    assert (ids(found), found.unmatched) == ({"STARS": [1]}, {"QUASARS": "not imported"}), "as it was last seen"
     here, found = stream.match((10.0, 20.0), (50.0, 20.0))
     assert (ids(here), here.catalogs) == ({"STARS": [1]}, {"STARS": "v1"}), "whatever else is in the batch"
     assert (ids(found), found.catalogs) == ({}, {})
-    assert found.unmatched == {"STARS": "MongoDB is away", "QUASARS": "MongoDB is away"}
+    assert found.unmatched == {"STARS": "MongoDB is away", "QUASARS": "not imported"}
+
+
+def test_without_mongodb_from_the_beginning_nothing_is_known(
+    make_settings: Callable[..., Settings], make_stream: Callable[..., Stream]
+) -> None:
+    away = make_settings(mongo_uri="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=20")
+    (found,) = make_stream(STARS, QUASARS, config=away).match((10.0, 20.0))
+    assert found == Matches({}, {}, {"STARS": "MongoDB is away", "QUASARS": "MongoDB is away"})
 
 
 def test_a_catalogue_of_another_version_of_the_program_is_left_out(

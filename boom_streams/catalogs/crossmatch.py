@@ -70,7 +70,7 @@ class Crossmatcher:
         self._refresh = refresh
         self._active: Mapping[str, Imported] = {}
         self._loaded = float("-inf")
-        self._reason = _ABSENT
+        self._reason = _AWAY
 
     def read(self, keys: Sequence[str]) -> Mapping[str, bytes] | None:
         """Read packed tiles for a cache, and make sure that none is absent because its version is gone.
@@ -138,7 +138,6 @@ class Crossmatcher:
         try:
             imported = self._patience.read(self._store.load, wait=not self._active)
         except Away:
-            self._reason = _AWAY
             self._loaded = time.monotonic() + _RETRY - self._refresh
             return
         active = {each.catalog.name: each for each in imported}
