@@ -61,6 +61,8 @@ class _Object:
     """Those that hold the object."""
     repeated: bool = False
     """A detection came that is known."""
+    left: set[int] = field(default_factory=set)
+    """Cells that the object has left in this batch, with earlier detections too."""
 
 
 def objects_in(value: bytes | None) -> dict[str, np.ndarray[Any, Any]]:
@@ -88,6 +90,7 @@ def record(sightings: Sequence[Sighting]) -> None:
     so that nothing depends on which of them came in one batch.
     """
     rest = list(sightings)
+    left: dict[tuple[int, str, str], set[int]] = {}
     while rest:
         first: dict[tuple[int, str, str], Sighting] = {}
         later: list[Sighting] = []
@@ -95,19 +98,19 @@ def record(sightings: Sequence[Sighting]) -> None:
             name = (sighting.view.partition, sighting.survey, sighting.object_id)
             if first.setdefault(name, sighting) is not sighting:
                 later.append(sighting)
-        _record(list(first.values()))
+        _record(list(first.values()), [left.setdefault(name, set()) for name in first])
         rest = later
 
 
-def _record(sightings: Sequence[Sighting]) -> None:
+def _record(sightings: Sequence[Sighting], left: Sequence[set[int]]) -> None:
     """Add detections of different objects; one near an edge is known to both partitions, and is two here."""
     ra = np.array([s.ra for s in sightings])
     dec = np.array([s.dec for s in sightings])
     own = sky.cells(ra, dec, NSIDE)
     neighbours = sky.neighbour_cells(ra, dec, NSIDE, SCATTER_ARCSEC)
     objects = []
-    for sighting, cell, around in zip(sightings, own.tolist(), neighbours, strict=True):
-        found = _Object(sighting.view, sighting.survey, sighting.object_id)
+    for sighting, cell, around, gone in zip(sightings, own.tolist(), neighbours, left, strict=True):
+        found = _Object(sighting.view, sighting.survey, sighting.object_id, left=gone)
         objects.append(found)
         for near in (cell, *around):
             _look(found, near)
@@ -137,7 +140,9 @@ def _write(objects: Sequence[_Object]) -> None:
         _put(found, cell, detections)
         for other in sorted(found.held - {cell}):  # last: an object may be twice in the changelog, but never not at all
             _put(found, other, None)
-        for other in sorted(found.seen - found.held - {cell}) if found.repeated else ():
+        again = found.left | (found.seen if found.repeated else set())  # those left before in this batch: last, too
+        found.left |= found.held - {cell}
+        for other in sorted(again - found.held - {cell}):
             value = found.view.get(key(other, found.survey))
             if value is not None:
                 found.view.put(key(other, found.survey), value)

@@ -135,6 +135,22 @@ def test_what_is_known_is_written_again(found: list[Any], data: st.DataObject) -
     assert objects(dict([*changelog, *table.puts])) == objects(table.content)
 
 
+def test_a_cell_that_is_left_is_emptied_after_the_last_write_of_the_one_that_is_entered() -> None:
+    """Two detections of one batch: after a crash between their values the one from before must not be gone."""
+    pole = (0.0, 90.0)
+    first, *rest = [("ZTF", "a", (n, 1.0, where)) for n, where in enumerate((pole, offset(pole, 1.0, 2.0), pole))]
+    table, expected = Table(), Table()
+    expected.record([first, *rest])
+    table.record([first])
+    table.record(rest)
+    assert len(table.puts) > 2
+    for survived in range(1, len(table.puts) + 1):
+        again = Table()
+        again.content = dict(table.puts[:survived])
+        again.record(rest)
+        assert objects(again.content) == objects(expected.content)
+
+
 @given(sightings(), st.data())
 @settings(deadline=None)
 def test_crash_in_the_middle_of_the_changelog(found: list[Any], data: st.DataObject) -> None:
