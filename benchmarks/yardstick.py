@@ -23,6 +23,7 @@ from boom_streams.errors import BoomError
 from boom_streams.models import History, Scorer, Subject
 from boom_streams.models.features import ACAI, BTSBOT
 from boom_streams.models.stamps import SIZE, STAMPS
+from boom_streams.settings import Settings
 
 __all__ = ["MODELS", "MODELS_MS", "REFERENCE", "at_reference", "measure", "slowness"]
 
@@ -35,7 +36,7 @@ MODELS_MS = 5 * 0.065 + 2.4
 #: Name of the models' time among the others.
 MODELS = "six models"
 
-_NAMES = ("acai_h", "acai_n", "acai_v", "acai_o", "acai_b", "btsbot")
+_NAMES: tuple[str, ...] = Settings.model_fields["models"].default
 
 _PACKETS = 200
 _REPEATS = 5

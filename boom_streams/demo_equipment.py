@@ -12,8 +12,8 @@ from boom_streams.catalogs.importer import Import
 from boom_streams.download import Progress, unreachable
 from boom_streams.errors import DownloadError
 from boom_streams.models.catalogue import MODELS, models_of
-from boom_streams.models.files import ADDRESS
-from boom_streams.models.install import install, state
+from boom_streams.models.files import ADDRESS, state
+from boom_streams.models.install import install
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings

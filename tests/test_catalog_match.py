@@ -97,7 +97,7 @@ def test_sources_at_equal_separation_stay_in_their_order() -> None:
 def test_an_empty_tile() -> None:
     assert found(NEAREST, tile_at([], []), 10.0, 20.0) == []
     for catalog in (NEAREST, DISTANCE):
-        assert found(catalog, Tile.empty(), 10.0, 20.0) == []
+        assert found(catalog, Tile.unpack(pack([], [], [], [])), 10.0, 20.0) == []
 
 
 def test_a_large_batch_is_matched_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

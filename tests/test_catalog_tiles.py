@@ -46,7 +46,7 @@ def test_the_format() -> None:
 
 
 def test_a_tile_without_sources() -> None:
-    assert len(Tile.empty()) == 0
+    assert len(Tile.unpack(pack([], [], []))) == 0
     assert Tile.unpack(pack([], [], [])).key is None
 
 

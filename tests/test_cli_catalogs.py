@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from boom_streams.catalogs import Catalog
-from boom_streams.cli import cli
 from boom_streams.settings import Settings
-from boom_streams.supervise import environment
+from tests import commands
 from tests.conftest import MakeSettings
 
 STARS = "RAJ2000,DEJ2000,objID,mag\n" + "".join(f"{i},{i - 10},{i},15.5\n" for i in range(30))
@@ -25,13 +23,7 @@ def own(make_settings: MakeSettings, tmp_path: Path) -> Settings:
 
 
 def run(settings: Settings, *arguments: str | Path, code: int = 0) -> str:
-    from boom_streams.settings import settings as read_once
-
-    read_once.cache_clear()
-    result = CliRunner(env=environment(settings)).invoke(cli, ["catalogs", *map(str, arguments)])
-    read_once.cache_clear()
-    assert result.exit_code == code, result.output
-    return result.output
+    return commands.run(settings, "catalogs", *arguments, code=code)
 
 
 def test_from_a_file_to_a_catalogue_in_use(own: Settings, tmp_path: Path) -> None:

@@ -7,25 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from boom_streams import mongo
-from boom_streams.cli import cli
 from boom_streams.filters import FilterStore
 from boom_streams.settings import Settings
-from boom_streams.supervise import environment
+from tests import commands
 
 BRIGHT = [{"$match": {"candidate.magpsf": {"$lt": 18}}}, {"$project": {"objectId": 1}}]
 
 
 def run(settings: Settings, *arguments: str | Path, code: int = 0) -> str:
-    from boom_streams.settings import settings as read_once
-
-    read_once.cache_clear()
-    result = CliRunner(env=environment(settings)).invoke(cli, ["filters", *map(str, arguments)])
-    read_once.cache_clear()
-    assert result.exit_code == code, result.output
-    return result.output
+    return commands.run(settings, "filters", *arguments, code=code)
 
 
 @pytest.fixture

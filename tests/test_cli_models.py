@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from boom_streams.cli import cli
 from boom_streams.models import MODELS
-from boom_streams.models.files import ADDRESS, FILES, OnnxFile
-from boom_streams.models.install import install, state, verify
+from boom_streams.models.files import ADDRESS, FILES, OnnxFile, state
+from boom_streams.models.install import install, verify
 from boom_streams.settings import settings
 from tests.http_server import Server, serving
 

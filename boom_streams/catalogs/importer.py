@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 from pymongo.database import Database
 
-from boom_streams import sky
+from boom_streams import sky, wire
 from boom_streams.catalogs.columns import Columns, choose, stored_type
 from boom_streams.catalogs.description import Catalog
 from boom_streams.catalogs.reader import Source, open_source
@@ -225,7 +225,7 @@ class Import:
             "rejected": report.rejected.counts,
             "columns": {"ra": columns.ra, "dec": columns.dec, "_id": columns.id, "stored": list(columns.stored)},
             "files": [{"path": str(path), "size": path.stat().st_size} for path in self.files],
-            "imported_at": time.time() / 86400.0 + 2440587.5,
+            "imported_at": wire.julian_date(time.time() * 1000),
         }
 
 

@@ -64,11 +64,6 @@ class Tile:
         key = np.frombuffer(document["key"], _FLOAT) if "key" in document else None
         return cls(positions, key, np.frombuffer(document["ends"], _END), document["rows"])
 
-    @classmethod
-    def empty(cls) -> Tile:
-        """A tile without sources, for which the archive has no document."""
-        return cls.unpack(pack([], [], [], []))
-
     @property
     def nbytes(self) -> int:
         """Bytes in memory, about."""

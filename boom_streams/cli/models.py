@@ -61,7 +61,7 @@ def list_models() -> None:
 
     from boom_streams.cli.tables import show
     from boom_streams.models.catalogue import MODELS
-    from boom_streams.models.install import state
+    from boom_streams.models.files import state
 
     folder, asked = _asked(())
     table = Table(title=f"models in {folder}")

@@ -13,6 +13,7 @@ import bson
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
+from boom_streams import wire
 from boom_streams.errors import FilterError
 from boom_streams.filters.document import Filter, check_name, check_permissions, check_survey, parse_pipeline
 from boom_streams.filters.translate import translate
@@ -21,8 +22,6 @@ from boom_streams.filters.validate import Stage, validate
 __all__ = ["Added", "FilterStore", "check_pipeline"]
 
 log = logging.getLogger(__name__)
-
-_UNIX_EPOCH_JD = 2440587.5
 
 
 class Added(NamedTuple):
@@ -210,4 +209,4 @@ class FilterStore:
 
 def _now() -> float:
     """Julian date, UTC."""
-    return time.time() / 86400.0 + _UNIX_EPOCH_JD
+    return wire.julian_date(time.time() * 1000)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from pathlib import Path
+from typing import Literal, NamedTuple
 
-__all__ = ["ADDRESS", "FILES", "ModelFiles", "OnnxFile"]
+from boom_streams.download import sha256_of
+from boom_streams.models.catalogue import MODELS
+
+__all__ = ["ADDRESS", "FILES", "ModelFiles", "OnnxFile", "State", "state"]
+
+State = Literal["installed", "absent", "not the published file"]
 
 #: The models as ONNX files among the BOOM broker's sources (MIT licence), in one revision, so that they stay the same.
 ADDRESS = (
@@ -76,3 +82,11 @@ FILES = {
         OnnxFile("43d72006f6cf79a6bdeda700652e49c5a5876af9b702351067088498380f3da8", 1251451),
     ),
 }
+
+
+def state(folder: Path, name: str) -> State:
+    """Whether a model's file is there and is a known one."""
+    file = folder / MODELS[name].file
+    if not file.is_file():
+        return "absent"
+    return "installed" if sha256_of(file) in FILES[name].sha256 else "not the published file"

@@ -10,21 +10,19 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from boom_streams.download import Progress, download, sha256_of
+from boom_streams.download import Progress, download
 from boom_streams.errors import BoomError
 from boom_streams.models.catalogue import MODELS, Model
 from boom_streams.models.features import ACAI, History
-from boom_streams.models.files import ADDRESS, FILES
+from boom_streams.models.files import ADDRESS, FILES, state
 from boom_streams.models.scores import Scorer, Subject
 from boom_streams.models.stamps import SIZE, STAMPS
 
-__all__ = ["Installed", "State", "install", "state", "verify"]
-
-State = Literal["installed", "absent", "not the published file"]
+__all__ = ["Installed", "install", "verify"]
 
 
 class Installed(NamedTuple):
@@ -62,14 +60,6 @@ def install(
         If a file cannot be had, or is none of the known ones.
     """
     return [_install_one(folder, MODELS[name], address, progress) for name in names]
-
-
-def state(folder: Path, name: str) -> State:
-    """Whether a model's file is there and is a known one."""
-    file = folder / MODELS[name].file
-    if not file.is_file():
-        return "absent"
-    return "installed" if sha256_of(file) in FILES[name].sha256 else "not the published file"
 
 
 def verify(folder: Path, name: str) -> str:

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from boom_streams.download import sha256_of
 from boom_streams.errors import BadRecord
 from boom_streams.models.catalogue import MODELS, Model
 from boom_streams.models.features import History, acai, btsbot
-from boom_streams.models.files import FILES
+from boom_streams.models.files import state
 from boom_streams.models.stamps import Image
 
 __all__ = ["Scorer", "Scores", "Subject"]
@@ -109,10 +108,9 @@ class BadModel(Exception):
 
 def _session(folder: Path | None, model: Model) -> Any:
     """Load a model, if its file is one of those that are known by its version."""
-    file = None if folder is None else folder / model.file
-    if file is None or not file.is_file():
+    if folder is None or (found := state(folder, model.name)) == "absent":
         raise BadModel("the model is not installed")
-    if sha256_of(file) not in FILES[model.name].sha256:
+    if found != "installed":
         raise BadModel("the model's file is damaged or another version")
     import onnxruntime
 
@@ -120,7 +118,7 @@ def _session(folder: Path | None, model: Model) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(folder / model.file, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # whatever ONNX Runtime finds
         raise BadModel(f"the model does not load: {error}") from error
 
