@@ -13,13 +13,16 @@ from typing import Any
 import bson
 import numpy as np
 
-from boom_streams import history, lightcurve, models, mongo, names, wire
-from boom_streams.agents.delivery import Process, Record, Result, Work
-from boom_streams.agents.output import Send
-from boom_streams.archive import Archive
+from boom_streams import models, names
+from boom_streams.agents.delivery.loop import Process, Record, Result, Work
+from boom_streams.agents.delivery.output import Send
+from boom_streams.archive import Archive, mongo
+from boom_streams.lightcurves import statistics as lightcurve
 from boom_streams.models import Scorer, Scores, Subject, models_of, triplets
+from boom_streams.schema import bson_records
 from boom_streams.settings import Settings
 from boom_streams.surveys import Survey, get_survey
+from boom_streams.tables.objects import history
 
 __all__ = ["Classifier", "classified_record", "classified_values", "make", "take"]
 
@@ -41,7 +44,9 @@ def make(config: Settings) -> Process:
     classifier = Classifier.of(config)
 
     def process(work: Work) -> list[Result]:
-        taken = [take(r.value, surveys[wire.fields(r.value)["survey"]], config.history_days) for r in work.records]
+        taken = [
+            take(r.value, surveys[bson_records.fields(r.value)["survey"]], config.history_days) for r in work.records
+        ]
         views = [work.view("objects", record) for record in work.records]
         past.restore([(arrival, view) for (_, arrival), view in zip(taken, views, strict=True)])
         admitted = [
@@ -88,7 +93,7 @@ def classified_record(fields: Fields, answer: history.Answer, properties: Mappin
 
 def take(value: bytes, survey: Survey, history_days: float) -> tuple[Fields, history.Arrival]:
     """Take an enriched record apart, as far as this stage needs it."""
-    fields = wire.fields(value)
+    fields = bson_records.fields(value)
     packed = bson.decode(fields["series"].raw)
     series = {name: np.frombuffer(packed[name], dtype) for name, dtype in survey.SERIES.items() if name in packed}
     return fields, history.Arrival(

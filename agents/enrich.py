@@ -8,14 +8,17 @@ from typing import Any
 
 import bson
 
-from boom_streams import mongo, names, raw, wire
-from boom_streams.agents.delivery import Process, Record, Result, Work
-from boom_streams.agents.output import Send
-from boom_streams.catalogs import CatalogStore, Crossmatcher, Matches, load_descriptions
+from boom_streams import names
+from boom_streams.agents.delivery.loop import Process, Record, Result, Work
+from boom_streams.agents.delivery.output import Send
+from boom_streams.archive import mongo
+from boom_streams.astro.sky import cells as cells_of
+from boom_streams.astro.sky import raw_partition
+from boom_streams.crossmatch import CatalogStore, Crossmatcher, Matches, load_descriptions
 from boom_streams.errors import BadRecord, CatalogError
+from boom_streams.ingest import raw_records as raw
+from boom_streams.schema import bson_records
 from boom_streams.settings import Settings
-from boom_streams.sky import cells as cells_of
-from boom_streams.sky import raw_partition
 from boom_streams.surveys import Alert, Survey, get_survey
 from boom_streams.tables import cells
 from boom_streams.tables.tiles import Tiles
@@ -131,7 +134,7 @@ def _sighting(work: Work, record: Record, where: Mapping[str, Any]) -> cells.Sig
 
 
 def _enriched(config: Settings, record: Record, alert: Alert, matches: Matches) -> Result:
-    value = enriched_record(alert, wire.julian_date(record.timestamp * 1000), matches)
+    value = enriched_record(alert, bson_records.julian_date(record.timestamp * 1000), matches)
     key = alert.object_id.encode()
     topic = names.topic(alert.survey, "enriched", config.topic_prefix)
     return Result([Send(topic, key, value, raw_partition(key, config.partitions))])

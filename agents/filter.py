@@ -10,11 +10,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from boom_streams import kafka, mongo, names, offsets, wire
-from boom_streams.agents.delivery import Process, Record, Result, Work
-from boom_streams.agents.output import Send
-from boom_streams.archive import Archive
+from boom_streams import names
+from boom_streams.agents.delivery.loop import Process, Record, Result, Work
+from boom_streams.agents.delivery.output import Send
+from boom_streams.archive import Archive, mongo
 from boom_streams.filters import Evaluator, Filter, FilterStore, Match
+from boom_streams.kafka import clients, offsets
+from boom_streams.schema import bson_records
 from boom_streams.schema.filtered import Passed, encode_body
 from boom_streams.settings import Settings
 from boom_streams.surveys import Survey, get_survey
@@ -49,7 +51,7 @@ class _Stage:
 
     def process(self, work: Work) -> list[Result]:
         self._reload()
-        fields = [wire.fields(record.value) for record in work.records]
+        fields = [bson_records.fields(record.value) for record in work.records]
         results = [Result() for _ in work.records]
         for survey, filters in self._filters.items():
             chosen = [index for index, alert in enumerate(fields) if alert["survey"] == survey]
@@ -74,7 +76,7 @@ class _Stage:
             self._filters[survey] = self._store.load_active(survey)
             for found in self._filters[survey]:
                 if found.name not in self._topics:
-                    kafka.ensure_filter_topic(self._config, found.name)
+                    clients.ensure_filter_topic(self._config, found.name)
                     self._topics.add(found.name)
         self._loaded = time.monotonic()
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from boom_streams import mongo
-from boom_streams.agents.delivery import Process, Result, Work
-from boom_streams.archive import Archive
+from boom_streams.agents.delivery.loop import Process, Result, Work
+from boom_streams.archive import Archive, mongo
 from boom_streams.errors import BadRecord
 from boom_streams.settings import Settings
 

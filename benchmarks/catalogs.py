@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from boom_streams import mongo
-from boom_streams.catalogs import CatalogStore, Crossmatcher, load_descriptions
+from boom_streams.archive import mongo
 from boom_streams.catalogs.importer import Import
+from boom_streams.crossmatch import CatalogStore, Crossmatcher, load_descriptions
 from boom_streams.errors import BoomError
 from boom_streams.settings import Settings
 from boom_streams.tables.tiles import Tiles

@@ -22,14 +22,16 @@ from benchmarks import catalogs, sampler
 from benchmarks.filters import activate
 from benchmarks.measure import Usage, between, usage
 from benchmarks.night import Night
-from boom_streams import layout, mongo, names, services, status
+from boom_streams import names, services
+from boom_streams.archive import mongo
 from boom_streams.errors import BoomError, ServiceError
-from boom_streams.init import initialise
-from boom_streams.kafka import admin
-from boom_streams.offsets import disconnect, watermarks
+from boom_streams.kafka.clients import admin
+from boom_streams.kafka.offsets import disconnect, watermarks
+from boom_streams.operate import layouts, status
+from boom_streams.operate.prepare import initialise
+from boom_streams.operate.supervise import Supervisor, environment
 from boom_streams.services.state import Endpoints
 from boom_streams.settings import Settings, load_settings
-from boom_streams.supervise import Supervisor, environment
 
 __all__ = ["PROCESSES", "Chain", "Cost", "Marks", "running_services"]
 
@@ -206,7 +208,7 @@ class Chain:
         while True:
             self._check()
             with suppress(ServiceError):  # a Kafka that has just started takes its time with the first group
-                if len(layout.members(self.settings)) == len(names.ROLES):
+                if len(layouts.members(self.settings)) == len(names.ROLES):
                     return
             if time.monotonic() > deadline:
                 raise BoomError(f"the workers do not start{self._logs()}")

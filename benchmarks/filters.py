@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boom_streams import mongo
+from boom_streams.archive import mongo
 from boom_streams.filters import FilterStore
 
 if TYPE_CHECKING:

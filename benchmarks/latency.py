@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.chain import Marks
-from boom_streams import names, wire
-from boom_streams.offsets import scan
-from boom_streams.passing import decode
+from boom_streams import names
+from boom_streams.kafka.offsets import scan
+from boom_streams.publish.results import decode
+from boom_streams.schema import bson_records
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
@@ -53,7 +54,7 @@ def collect(settings: Settings, since: Marks, rate: float) -> Latency:
     received: dict[int, float] = {}
     classified: list[float] = []
     for message in scan(settings, [names.topic("ZTF", "classified", settings.topic_prefix)], starts):
-        fields = wire.fields(message.value() or b"")
+        fields = bson_records.fields(message.value() or b"")
         raw = (fields["received"] - _JD_UNIX) * _DAY_MS  # to 0.04 ms, which is what a Julian date can hold
         received[fields["candid"]] = raw
         classified.append(message.timestamp()[1] - raw)

@@ -11,7 +11,7 @@ import sys
 import time
 
 from benchmarks import sampler
-from boom_streams.replay import replay
+from boom_streams.ingest.replay import replay
 from boom_streams.settings import load_settings
 
 __all__ = ["main"]

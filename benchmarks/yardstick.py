@@ -18,11 +18,11 @@ import bson
 import fastavro
 import numpy as np
 
-from boom_streams.avro import single_record
+from boom_streams.avro.containers import single_record
 from boom_streams.errors import BoomError
 from boom_streams.models import History, Scorer, Subject
 from boom_streams.models.features import ACAI, BTSBOT
-from boom_streams.models.stamps import SIZE, STAMPS
+from boom_streams.models.images import SIZE, STAMPS
 from boom_streams.settings import Settings
 
 __all__ = ["MODELS", "MODELS_MS", "REFERENCE", "at_reference", "measure", "slowness"]

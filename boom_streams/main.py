@@ -15,13 +15,13 @@ from typing import Any
 import faust
 
 from boom_streams import names
-from boom_streams.agents.delivery import Delivery, Process
-from boom_streams.agents.intake import IdleMonitor, RawSchema, hand_over_directly, read_on
-from boom_streams.agents.journal import Journal
-from boom_streams.agents.output import Output
-from boom_streams.agents.pulse import Pulse
-from boom_streams.agents.safety import watch_commits, watch_copartitioning, write_before_reading
-from boom_streams.kafka import MAX_BYTES
+from boom_streams.agents.delivery.journal import Journal
+from boom_streams.agents.delivery.loop import Delivery, Process
+from boom_streams.agents.delivery.output import Output
+from boom_streams.agents.delivery.watchdog import Pulse
+from boom_streams.agents.faust_fixes.intake import IdleMonitor, RawSchema, hand_over_directly, read_on
+from boom_streams.agents.faust_fixes.recovery import watch_commits, watch_copartitioning, write_before_reading
+from boom_streams.kafka.clients import MAX_BYTES
 from boom_streams.settings import Settings, settings
 from boom_streams.tables.store import StateTable
 from boom_streams.topologies.stage import Stage
@@ -72,7 +72,7 @@ class BoomApp(faust.App):
         """Create missing topics and indexes, unless ``BOOM_INIT=0``, and open what only a worker may touch."""
         try:
             if self.boom.init:
-                from boom_streams.init import initialise
+                from boom_streams.operate.prepare import initialise
 
                 archive = self.boom.role not in _WITHOUT_ARCHIVE
                 for change in await asyncio.to_thread(initialise, self.boom, archive=archive):

@@ -16,7 +16,7 @@ import bson
 import fastavro
 import numpy as np
 
-from boom_streams.avro import encode_long
+from boom_streams.avro.containers import encode_long
 from boom_streams.surveys import Survey
 
 __all__ = ["Body", "Passed", "decode_filtered", "decode_matches", "encode_body", "filtered_schema"]
@@ -77,7 +77,7 @@ def encode_body(
     survey
         Adapter of the survey.
     record
-        The classified record, as `boom_streams.wire.fields` gives it.
+        The classified record, as `boom_streams.schema.bson_records.fields` gives it.
     programids
         Programmes whose points the reader may see.
     cutouts

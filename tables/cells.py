@@ -15,7 +15,7 @@ from typing import Any
 import bson
 import numpy as np
 
-from boom_streams import sky
+from boom_streams.astro import sky
 from boom_streams.tables.store import View
 
 __all__ = ["NSIDE", "Sighting", "key", "objects_in", "position", "record"]

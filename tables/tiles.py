@@ -15,7 +15,7 @@ from typing import Any
 
 import rocksdict
 
-from boom_streams.catalogs import Tile
+from boom_streams.crossmatch import Tile
 from boom_streams.errors import StoreError
 
 __all__ = ["Tiles"]

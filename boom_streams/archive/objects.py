@@ -20,11 +20,11 @@ from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
-from boom_streams import points as packed
-from boom_streams import sky
-from boom_streams.mongo import duplicates
-from boom_streams.points import Points
+from boom_streams.archive.mongo import duplicates
+from boom_streams.astro import sky
 from boom_streams.surveys import Survey
+from boom_streams.surveys import packed_points as packed
+from boom_streams.surveys.packed_points import Points
 
 __all__ = ["BOOKS", "documents", "from_archive", "write_objects"]
 
@@ -38,7 +38,7 @@ _MATCHES = ("cross_matches", "catalogs", "unmatched", "aliases")
 
 #: Attempts of a merge; another writer may insert the same object at the same moment.
 _ATTEMPTS = 5
-#: The order of points, as `boom_streams.history` has it.
+#: The order of points, as `boom_streams.tables.objects.history` has it.
 _SORT = {"jd": 1, "fid": 1, "candid": 1, "programid": 1}
 
 

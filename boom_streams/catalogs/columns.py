@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from boom_streams.catalogs.description import Catalog
 from boom_streams.catalogs.reader import Source
+from boom_streams.crossmatch.description import Catalog
 from boom_streams.errors import CatalogError
 
 __all__ = ["Columns", "choose", "guess_id", "guess_position", "stored_type"]

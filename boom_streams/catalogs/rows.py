@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from boom_streams import sky
+from boom_streams.astro import sky
 from boom_streams.catalogs.columns import Columns, stored_type
-from boom_streams.catalogs.description import Catalog
 from boom_streams.catalogs.reader import Source
+from boom_streams.crossmatch.description import Catalog
 from boom_streams.errors import CatalogError
 
 __all__ = ["Rejected", "Rows", "read_rows"]

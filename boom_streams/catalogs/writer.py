@@ -11,8 +11,8 @@ from pymongo import ASCENDING, GEOSPHERE, IndexModel
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from boom_streams import mongo
-from boom_streams.catalogs.store import tile_key
+from boom_streams.archive import mongo
+from boom_streams.crossmatch.store import tile_key
 from boom_streams.errors import CatalogError
 from boom_streams.names import CATALOG_TILES, CATALOGS
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from boom_streams.catalogs import Catalog
     from boom_streams.catalogs.importer import Report
+    from boom_streams.crossmatch import Catalog
 
 __all__ = ["command"]
 
@@ -71,7 +71,7 @@ def import_catalog(
       boom-streams catalogs import Gaia_DR3 part1.parquet part2.parquet
       boom-streams catalogs import OLD old.csv --max-rejected 5
     """  # noqa: D301 - click needs the real backspace
-    from boom_streams import mongo
+    from boom_streams.archive import mongo
     from boom_streams.catalogs.importer import Import
     from boom_streams.cli.progress import steps
     from boom_streams.settings import settings
@@ -99,9 +99,9 @@ def list_catalogs() -> None:
     """List all catalogues: those that are described, and those that are imported."""
     from rich.table import Table
 
-    from boom_streams import mongo
-    from boom_streams.catalogs import CatalogStore, load_descriptions
+    from boom_streams.archive import mongo
     from boom_streams.cli.tables import show
+    from boom_streams.crossmatch import CatalogStore, load_descriptions
     from boom_streams.settings import settings
 
     config = settings()
@@ -137,7 +137,7 @@ def describe(name: str, file: Path) -> None:
 
 
 def _described(name: str) -> Catalog:
-    from boom_streams.catalogs import load_descriptions
+    from boom_streams.crossmatch import load_descriptions
     from boom_streams.errors import CatalogError
     from boom_streams.settings import settings
 
@@ -178,7 +178,7 @@ def _told(name: str, report: Report) -> list[str]:
 
 def _row(name: str, described: Catalog | None, imported: Mapping[str, Any] | None) -> list[str]:
     """What the table says of a catalogue; matches are made as it was described when it was imported."""
-    from boom_streams.catalogs import Catalog
+    from boom_streams.crossmatch import Catalog
 
     used = described if imported is None else Catalog.model_validate(imported["description"])
     assert used is not None

@@ -47,7 +47,7 @@ def command(
       boom-streams consume fast --avro-dir alerts/ --from latest --timeout 3600
       boom-streams consume fast --page fast.html
     """  # noqa: D301 - click needs the real backspace
-    from boom_streams.passing import Passing, passing
+    from boom_streams.publish.results import Passing, passing
     from boom_streams.settings import settings
 
     found: list[Passing] = []

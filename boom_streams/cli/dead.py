@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from boom_streams.dead import DeadLetter
+    from boom_streams.operate.dead_letters import DeadLetter
 
 __all__ = ["command"]
 
@@ -35,10 +35,10 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_letters(stage: str | None, replayed: bool, as_json: bool) -> None:
     """List the dead letters, each once."""
-    from boom_streams import dead
+    from boom_streams.operate import dead_letters
     from boom_streams.settings import settings
 
-    found = [letter for letter in dead.letters(settings(), replayed) if stage in (None, letter.stage)]
+    found = [letter for letter in dead_letters.letters(settings(), replayed) if stage in (None, letter.stage)]
     if as_json:
         for letter in found:
             click.echo(json.dumps(_as_dict(letter)))
@@ -65,13 +65,13 @@ def list_letters(stage: str | None, replayed: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
 def show_letter(record: str, save: Path | None, as_json: bool) -> None:
     """Show all about the dead letter RECORD (topic/partition/offset)."""
-    from boom_streams import dead
+    from boom_streams.operate import dead_letters
     from boom_streams.settings import settings
 
     config = settings()
-    letter = _find(dead.letters(config, replayed=True), record)
+    letter = _find(dead_letters.letters(config, replayed=True), record)
     if save is not None:
-        save.write_bytes(dead.read_value(config, letter))
+        save.write_bytes(dead_letters.read_value(config, letter))
     if as_json:
         click.echo(json.dumps(_as_dict(letter)))
         return
@@ -91,18 +91,18 @@ def replay_letters(records: tuple[str, ...], everything: bool, stage: str | None
     A letter that had no way into the stream is keyed anew and goes to its raw topic, any other to the
     topic and partition that it came from, with its headers and its timestamp.
     """
-    from boom_streams import dead
+    from boom_streams.operate import dead_letters
     from boom_streams.settings import settings
 
     if bool(records) == everything:
         raise click.UsageError("name the records, or say --all")
     config = settings()
-    letters = dead.letters(config, replayed=not everything)
+    letters = dead_letters.letters(config, replayed=not everything)
     if everything:
         chosen = [letter for letter in letters if stage in (None, letter.stage)]
     else:
         chosen = [_find(letters, record) for record in records]
-    done = dead.replay(config, chosen)
+    done = dead_letters.replay(config, chosen)
     click.echo(f"replayed {done.sent} of {len(chosen)} dead letters")
     for name, reason in done.refused.items():
         click.echo(f"still no alert: {name}: {reason}", err=True)

@@ -12,8 +12,8 @@ import click
 from boom_streams.cli.pages import PAGE, filter_descriptions, make_page, night_name, save_page
 
 if TYPE_CHECKING:
-    from boom_streams.demo import Outcome, Report
-    from boom_streams.demo_night import DemoNight
+    from boom_streams.demo.night import DemoNight
+    from boom_streams.demo.run import Outcome, Report
     from boom_streams.settings import Settings
 
 __all__ = ["command"]
@@ -46,10 +46,10 @@ def command(
       boom-streams demo ztf_public_20240617.tar.gz
       boom-streams demo night/ --limit 1000 --keep
     """  # noqa: D301 - click needs the real backspace
-    from boom_streams import demo
     from boom_streams.cli.signals import interrupt_on_sigterm
-    from boom_streams.demo_equipment import import_catalogs, install_models
-    from boom_streams.sources import find_sources
+    from boom_streams.demo import run as demo
+    from boom_streams.demo.resources import import_catalogs, install_models
+    from boom_streams.ingest.files import find_sources
 
     with interrupt_on_sigterm():
         catalogs = None
@@ -87,7 +87,7 @@ def _make_page(config: Settings, night: tuple[Path, ...], outcome: Outcome) -> s
 def _some_night() -> DemoNight:
     """Find a night when none is named, and say which it is and why."""
     from boom_streams.cli.progress import download_bar
-    from boom_streams.demo_night import find_night
+    from boom_streams.demo.night import find_night
     from boom_streams.settings import settings
 
     with download_bar("the night") as progress:
@@ -102,8 +102,8 @@ def _progress() -> Iterator[Report]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from boom_streams.demo import Report
-    from boom_streams.replay import Counts
+    from boom_streams.demo.run import Report
+    from boom_streams.ingest.replay import Counts
 
     columns = (TextColumn("{task.description:8}"), BarColumn(), TextColumn("{task.fields[text]}"))
     with Progress(*columns, console=Console(stderr=True)) as display:

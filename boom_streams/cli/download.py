@@ -39,7 +39,7 @@ def ztf(night: str, folder: Path | None, address: str | None, quiet: bool) -> No
       boom-streams download ztf 20240617 --folder /data/nights
     """  # noqa: D301 - click needs the real backspace
     from boom_streams.cli.progress import download_bar
-    from boom_streams.nights import ARCHIVE, download_night, has_alerts
+    from boom_streams.ingest.ztf_nights import ARCHIVE, download_night, has_alerts
     from boom_streams.settings import settings
 
     where = folder or settings().data_dir / "nights"

@@ -125,7 +125,7 @@ def deactivate(name: str) -> None:
 
 
 def _store() -> FilterStore:
-    from boom_streams import mongo
+    from boom_streams.archive import mongo
     from boom_streams.filters import FilterStore
     from boom_streams.settings import settings
 

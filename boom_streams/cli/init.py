@@ -22,7 +22,7 @@ def command() -> None:
     from boom_streams.settings import settings
 
     config = settings()
-    from boom_streams.init import initialise
+    from boom_streams.operate.prepare import initialise
 
     changes = initialise(config)
     for change in changes:

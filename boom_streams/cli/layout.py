@@ -21,16 +21,16 @@ def command(to: str | None) -> None:
       boom-streams layout
       boom-streams layout roles
     """  # noqa: D301 - click needs the real backspace
-    from boom_streams import layout
+    from boom_streams.operate import layouts
     from boom_streams.settings import settings
 
     config = settings()
     if to is None:
-        click.echo(layout.current(config) or "none yet: no worker has committed an offset")
-        for group, count in layout.members(config).items():
+        click.echo(layouts.current(config) or "none yet: no worker has committed an offset")
+        for group, count in layouts.members(config).items():
             click.echo(f"group {group}: {count} workers")
         return
-    changes = layout.move(config, to)
+    changes = layouts.move(config, to)
     for change in changes:
         click.echo(change)
     if not changes:

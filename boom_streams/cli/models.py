@@ -60,8 +60,8 @@ def list_models() -> None:
     from rich.table import Table
 
     from boom_streams.cli.tables import show
-    from boom_streams.models.catalogue import MODELS
     from boom_streams.models.files import state
+    from boom_streams.models.registry import MODELS
 
     folder, asked = _asked(())
     table = Table(title=f"models in {folder}")
@@ -94,7 +94,7 @@ def verify(names: tuple[str, ...]) -> None:
 
 def _asked(names: tuple[str, ...]) -> tuple[Path, list[str]]:
     """Folder of the models, and which are meant: the named ones, else those that this broker asks."""
-    from boom_streams.models.catalogue import MODELS
+    from boom_streams.models.registry import MODELS
     from boom_streams.settings import settings
 
     config = settings()

@@ -12,7 +12,7 @@ from boom_streams.errors import BoomError
 
 if TYPE_CHECKING:
     from boom_streams.page import Night
-    from boom_streams.passing import Passing
+    from boom_streams.publish.results import Passing
     from boom_streams.settings import Settings
 
 __all__ = ["PAGE", "filter_descriptions", "make_page", "night_name", "save_page"]
@@ -32,8 +32,8 @@ def night_name(night: Sequence[Path]) -> str:
 
 def filter_descriptions(settings: Settings, survey: str) -> dict[str, str]:
     """What each filter that ran looks for, by name; of a suspended one, why."""
+    from boom_streams.archive.mongo import database
     from boom_streams.filters import FilterStore
-    from boom_streams.mongo import database
 
     found = {}
     for document in FilterStore(database(settings)).list_all(survey):
@@ -77,7 +77,7 @@ def save_page(page: str, target: Path) -> str:
 
 def _matches(settings: Settings, records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     from boom_streams.archive import read_matches
-    from boom_streams.mongo import database
+    from boom_streams.archive.mongo import database
     from boom_streams.page import MOST
 
     found: dict[str, dict[str, Any]] = {}

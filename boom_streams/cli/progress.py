@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from boom_streams.download import Progress as DownloadProgress
-    from boom_streams.replay import Counts
+    from boom_streams.ingest.download import Progress as DownloadProgress
+    from boom_streams.ingest.replay import Counts
 
 __all__ = ["bar", "count_bar", "download_bar", "steps"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from boom_streams.replay import Counts
+    from boom_streams.ingest.replay import Counts
 
 __all__ = ["command", "summary"]
 
@@ -32,7 +32,7 @@ def command(survey: str, paths: tuple[Path, ...], rate: float | None, limit: int
       boom-streams replay ztf alert.avro more.avro --limit 100
     """  # noqa: D301 - click needs the real backspace
     from boom_streams.cli.progress import bar
-    from boom_streams.replay import replay
+    from boom_streams.ingest.replay import replay
     from boom_streams.settings import settings
 
     config = settings()

@@ -24,8 +24,8 @@ def command(as_json: bool, interval: float) -> None:
       boom-streams status
       boom-streams status --json | jq '.stages[] | {role, lag}'
     """  # noqa: D301 - click needs the real backspace
+    from boom_streams.operate.status import collect
     from boom_streams.settings import settings
-    from boom_streams.status import collect
 
     report = collect(settings(), interval)
     if as_json:

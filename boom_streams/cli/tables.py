@@ -20,7 +20,7 @@ def show(table: Table) -> None:
 
 
 def passing_table(alerts: Iterable[Mapping[str, Any]], title: str) -> Table:
-    """Table of alerts that passed filters, from the rows of `boom_streams.passing.Passing`.
+    """Table of alerts that passed filters, from the rows of `boom_streams.publish.results.Passing`.
 
     Positions are ICRS degrees, magnitudes AB.
     """

@@ -29,17 +29,17 @@ def command(**workers: int) -> None:
     """  # noqa: D301 - click needs the real backspace
     import threading
 
-    from boom_streams import layout
     from boom_streams.cli.signals import on_signals
-    from boom_streams.init import initialise
+    from boom_streams.operate import layouts
+    from boom_streams.operate.prepare import initialise
+    from boom_streams.operate.supervise import Exit, Supervisor
     from boom_streams.settings import settings
-    from boom_streams.supervise import Exit, Supervisor
 
     config = settings()
     if config.init:
         for change in initialise(config):
             click.echo(change)
-    layout.check(config, "roles")
+    layouts.check(config, "roles")
     ending = threading.Event()
     supervisor = Supervisor(config, workers)
 

@@ -7,12 +7,12 @@
 
 from __future__ import annotations
 
-from boom_streams.filters.archive import archive_pipeline
 from boom_streams.filters.document import Filter, check_survey, parse_pipeline
-from boom_streams.filters.evaluate import Evaluator, Failure, Match
+from boom_streams.filters.language.translate import translate
+from boom_streams.filters.language.validate import validate
+from boom_streams.filters.running.evaluate import Evaluator, Failure, Match
+from boom_streams.filters.running.on_archive import archive_pipeline
 from boom_streams.filters.store import Added, FilterStore, check_pipeline
-from boom_streams.filters.translate import translate
-from boom_streams.filters.validate import validate
 
 __all__ = [
     "Added",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from boom_streams.errors import FilterError
-from boom_streams.filters.validate import Stage, validate
+from boom_streams.filters.language.validate import Stage, validate
 
 __all__ = ["PROGRAMMES", "Filter", "check_name", "check_permissions", "check_survey", "parse_pipeline"]
 

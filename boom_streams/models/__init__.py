@@ -1,8 +1,8 @@
 """Machine-learning models: images and numbers of an alert, and the scores that they give."""
 
-from boom_streams.models.catalogue import MODELS, Model, models_of
 from boom_streams.models.features import History, history
+from boom_streams.models.images import triplets
+from boom_streams.models.registry import MODELS, Model, models_of
 from boom_streams.models.scores import Scorer, Scores, Subject
-from boom_streams.models.stamps import triplets
 
 __all__ = ["MODELS", "History", "Model", "Scorer", "Scores", "Subject", "history", "models_of", "triplets"]

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from boom_streams.errors import BadRecord
-from boom_streams.points import Points
 from boom_streams.surveys import Survey
+from boom_streams.surveys.packed_points import Points
 
 __all__ = ["ACAI", "BTSBOT", "History", "acai", "btsbot", "history"]
 

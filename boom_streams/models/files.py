@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from boom_streams.download import sha256_of
-from boom_streams.models.catalogue import MODELS
+from boom_streams.ingest.download import sha256_of
+from boom_streams.models.registry import MODELS
 
 __all__ = ["ADDRESS", "FILES", "ModelFiles", "OnnxFile", "State", "state"]
 
@@ -44,7 +44,7 @@ class ModelFiles(NamedTuple):
 
 _ACAI = "https://github.com/dmitryduev/acai"
 
-#: Files by the names of `boom_streams.models.catalogue.MODELS`.
+#: Files by the names of `boom_streams.models.registry.MODELS`.
 FILES = {
     "acai_h": ModelFiles(
         _ACAI,

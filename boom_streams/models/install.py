@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from boom_streams.download import Progress, download
 from boom_streams.errors import BoomError
-from boom_streams.models.catalogue import MODELS, Model
+from boom_streams.ingest.download import Progress, download
 from boom_streams.models.features import ACAI, History
 from boom_streams.models.files import ADDRESS, FILES, state
+from boom_streams.models.images import SIZE, STAMPS
+from boom_streams.models.registry import MODELS, Model
 from boom_streams.models.scores import Scorer, Subject
-from boom_streams.models.stamps import SIZE, STAMPS
 
 __all__ = ["Installed", "install", "verify"]
 
@@ -48,7 +48,7 @@ def install(
     folder
         Where the files are to be; it is made.
     names
-        Which models, of `boom_streams.models.catalogue.MODELS`.
+        Which models, of `boom_streams.models.registry.MODELS`.
     address
         Folder of the web that has the files; a mirror may have either of a model's known files.
     progress

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from boom_streams.errors import BadRecord
-from boom_streams.models.catalogue import MODELS, Model
 from boom_streams.models.features import History, acai, btsbot
 from boom_streams.models.files import state
-from boom_streams.models.stamps import Image
+from boom_streams.models.images import Image
+from boom_streams.models.registry import MODELS, Model
 
 __all__ = ["Scorer", "Scores", "Subject"]
 
@@ -50,7 +50,7 @@ class Scorer:
     folder
         Where the files are; None: nowhere.
     names
-        Which models are asked, of `boom_streams.models.catalogue.MODELS`.
+        Which models are asked, of `boom_streams.models.registry.MODELS`.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Scorer:
         subjects
             The alerts.
         images, reasons
-            Their images, or why there are none, as `boom_streams.models.stamps.triplets` gives them.
+            Their images, or why there are none, as `boom_streams.models.images.triplets` gives them.
         """
         found = self.without_models(len(subjects))
         numbers = {kind: _numbers(kind, subjects, reasons) for kind in {model.features for model, _ in self._sessions}}

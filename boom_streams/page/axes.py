@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from boom_streams.photometry import ZP_NJY
+from boom_streams.astro.photometry import ZP_NJY
 
 __all__ = ["magnitude_ticks", "nice_step", "nice_ticks", "round_number"]
 

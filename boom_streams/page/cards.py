@@ -13,9 +13,9 @@ from urllib.parse import quote
 from astropy.coordinates import Angle
 from bson import json_util
 
-from boom_streams.models.catalogue import MODELS
+from boom_streams.models.registry import MODELS
 from boom_streams.page.axes import round_number
-from boom_streams.page.lightcurve import Plot, plot
+from boom_streams.page.curves import Plot, plot
 from boom_streams.page.matches import CatalogMatches, catalog_matches
 from boom_streams.page.stamps import Stamp, stamps
 

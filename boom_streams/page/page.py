@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from boom_streams import __version__
-from boom_streams.page import lightcurve
+from boom_streams.page import curves
 from boom_streams.page.cards import Card, card, one_an_alert, utc
 
 __all__ = ["MOST", "Night", "render"]
@@ -64,7 +64,7 @@ def render(
     night
         What it is about.
     alerts
-        Decoded filtered records (`boom_streams.passing.Passing.alert`) in the order in which they are shown.
+        Decoded filtered records (`boom_streams.publish.results.Passing.alert`) in the order in which they are shown.
     matches
         Catalogue sources by objectId and catalogue, as `boom_streams.archive.read_matches` gives them. None: nobody has
         looked, which the page says.
@@ -93,7 +93,7 @@ def render(
         script=script,
         style_hash=_hash(style),
         script_hash=_hash(script),
-        frame=lightcurve,
+        frame=curves,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boom_streams.errors import BadRecord
-from boom_streams.models.stamps import pixels
+from boom_streams.models.images import pixels
 
 __all__ = ["NAMES", "Stamp", "encode_png", "grey_levels", "stamps"]
 

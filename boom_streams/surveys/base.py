@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
-from boom_streams.avro_schema import Schema
+from boom_streams.avro.schemas import Schema
 from boom_streams.errors import BadRecord, SettingsError
-from boom_streams.points import Points
+from boom_streams.surveys.packed_points import Points
 
 __all__ = ["LAST_JD", "Alert", "Position", "Survey", "get_survey"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from boom_streams.photometry import FACTOR, ZP_NJY
+from boom_streams.astro.photometry import FACTOR, ZP_NJY
 
 __all__ = [
     "bazin",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from boom_streams.photometry import FACTOR, ZP_NJY
+from boom_streams.astro.photometry import FACTOR, ZP_NJY
 
 __all__ = ["BANDS", "FIELDS", "GAIN", "NIGHT_JD", "PIXEL", "Exposures", "Measured", "counts_of", "measure", "schedule"]
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from boom_streams.photometry import FACTOR
+from boom_streams.astro.photometry import FACTOR
 from boom_streams.synthetic import schema, stamps
 from boom_streams.synthetic.neighbours import Neighbour, place
 from boom_streams.synthetic.observing import BANDS, GAIN, PIXEL, Exposures, Measured

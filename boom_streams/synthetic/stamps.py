@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from boom_streams.models.stamps import SIZE
+from boom_streams.models.images import SIZE
 from boom_streams.synthetic.observing import GAIN, PIXEL
 
 __all__ = ["Defect", "Galaxy", "Images", "Scene", "Star", "draw", "fits_gz", "moffat", "sersic"]

@@ -12,14 +12,17 @@ from typing import Any
 import fastavro
 import pytest
 
-from boom_streams import dead, demo, mongo, names
+from boom_streams import names
+from boom_streams.archive import mongo
+from boom_streams.demo import run
 from boom_streams.filters import FilterStore
-from boom_streams.init import initialise
-from boom_streams.offsets import scan
-from boom_streams.passing import decode
-from boom_streams.replay import Counts, replay
+from boom_streams.ingest.replay import Counts, replay
+from boom_streams.kafka.offsets import scan
+from boom_streams.operate import dead_letters
+from boom_streams.operate.prepare import initialise
+from boom_streams.operate.supervise import Supervisor
+from boom_streams.publish.results import decode
 from boom_streams.settings import Settings
-from boom_streams.supervise import Supervisor
 from tests.acceptance.transients import fast_transients
 from tests.conftest import MakeSettings, own_settings
 
@@ -75,7 +78,7 @@ class Nights:
     twice: Archive
     changes: dict[str, list[str]]
     passed: dict[str, list[int]]
-    letters: list[dead.DeadLetter]
+    letters: list[dead_letters.DeadLetter]
 
 
 def archive(settings: Settings) -> Archive:
@@ -97,7 +100,7 @@ def running(settings: Settings) -> Iterator[Supervisor]:
     """One worker a role, which has joined its group."""
     initialise(settings)
     with Supervisor(settings) as supervisor:
-        demo.await_workers(settings, supervisor.poll)
+        run.await_workers(settings, supervisor.poll)
         yield supervisor
 
 
@@ -122,7 +125,7 @@ def nights(session_settings: MakeSettings, shared: Path, tmp_path_factory: pytes
 
         def night(name: str, *paths: Path) -> Archive:
             counts[name] = replay(settings, "ZTF", paths)
-            demo.drain(settings, supervisor.poll)
+            run.drain(settings, supervisor.poll)
             return archive(settings)
 
         once = night("once", ztf / "20231018")
@@ -136,7 +139,7 @@ def nights(session_settings: MakeSettings, shared: Path, tmp_path_factory: pytes
         twice=twice,
         changes=changes,
         passed={name: passed(settings, name) for name in FILTERS},
-        letters=dead.letters(settings),
+        letters=dead_letters.letters(settings),
     )
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import fastavro
 import pytest
 
-from tests.html_tree import parse
-from tests.waiting import wait_for
+from tests.support.html_tree import parse
+from tests.support.waiting import wait_for
 
 DEMO = (sys.executable, "-m", "boom_streams.cli", "demo")
 COUNTS = re.compile(r"alerts in: (\d+), enriched: (\d+), classified: (\d+), filtered: (\d+), dead letters: (\d+)")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from boom_streams import mongo, names
+from boom_streams import names
+from boom_streams.archive import mongo
 from tests.acceptance.conftest import KINDS, Nights, packets
 
 REFERENCE = 2695378462115010012

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from boom_streams import mongo
+from boom_streams.archive import mongo
 from boom_streams.filters import Filter, FilterStore, archive_pipeline
 from tests.acceptance.conftest import FILTERS, Nights, load_pipeline, packets
 from tests.acceptance.transients import FAST, SLOW
-from tests.pipelines import FRITZ_01_CHANGES
+from tests.support.pipelines import FRITZ_01_CHANGES
 
 FRITZ = ("fritz-01", "fritz-02")
 

@@ -12,18 +12,22 @@ import bson
 import pytest
 from click.testing import CliRunner
 
-from boom_streams import dead, demo, mongo, names, offsets
+from boom_streams import names
 from boom_streams import services as local
+from boom_streams.archive import mongo
 from boom_streams.cli import cli
+from boom_streams.demo import run
 from boom_streams.filters import FilterStore
-from boom_streams.replay import replay
+from boom_streams.ingest.replay import replay
+from boom_streams.kafka import offsets
+from boom_streams.kafka.writer import Writer
+from boom_streams.operate import dead_letters
+from boom_streams.operate.supervise import Supervisor, environment
 from boom_streams.settings import Settings
 from boom_streams.settings import settings as boom_settings
-from boom_streams.supervise import Supervisor, environment
-from boom_streams.writer import Writer
 from tests.acceptance.conftest import archive, packets, passed, running
 from tests.conftest import MakeSettings
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 #: Values that no stage can use: no BSON and no Avro; BSON without what an alert has.
 BAD = (b"\x00junk", bson.encode({"survey": "ZTF", "candid": "no number"}))
@@ -80,14 +84,14 @@ def test_without_mongodb_enriched_and_classified_go_on_and_the_rest_follows(role
     settings = roles.settings
     first, second = (shared / "data/alerts/ztf" / name for name in ("20200202", "20211121_snappy"))
     replay(settings, "ZTF", [first])
-    demo.drain(settings, roles.supervisor.poll)
+    run.drain(settings, roles.supervisor.poll)
     local.stop(roles.mongod, only="mongod", kill=True)
     replay(settings, "ZTF", [second])
     for stage in ("enriched", "classified"):
         wait_for(lambda stage=stage: records(settings, stage) == 12 + ALERTS, seconds=120.0)  # type: ignore[misc]
     assert roles.supervisor.poll() == []
     local.start(roles.mongod, only="mongod")
-    demo.drain(settings, roles.supervisor.poll)
+    run.drain(settings, roles.supervisor.poll)
     found = archive(settings)
     sent = {packet["candid"] for night in (first, second) for packet in packets(night)}
     assert {alert["_id"] for alert in found["alerts"].values()} == sent
@@ -96,25 +100,25 @@ def test_without_mongodb_enriched_and_classified_go_on_and_the_rest_follows(role
     assert len(found["alerts_cutouts"]) == len(sent)
     assert set(passed(settings, "bright")) == bright(first) | bright(second)
     assert {match["candid"] for match in found["filter_matches"].values()} == bright(first) | bright(second)
-    assert dead.letters(settings) == []
+    assert dead_letters.letters(settings) == []
 
 
 def test_a_bad_record_at_each_stage_is_one_dead_letter_and_the_others_go_on(roles: Roles, shared: Path) -> None:
     settings = roles.settings
     before = set(archive(settings)["alerts"])
-    known = {letter.id for letter in dead.letters(settings)}
+    known = {letter.id for letter in dead_letters.letters(settings)}
     spoil(settings)
     night = shared / "data/alerts/ztf/20231012"
     replay(settings, "ZTF", [night])
-    demo.drain(settings, roles.supervisor.poll)
+    run.drain(settings, roles.supervisor.poll)
     assert roles.supervisor.poll() == []
     assert set(archive(settings)["alerts"]) - before == {repr(packet["candid"]) for packet in packets(night)}
-    letters = [letter for letter in dead.letters(settings) if letter.id not in known]
+    letters = [letter for letter in dead_letters.letters(settings) if letter.id not in known]
     assert Counter(letter.topic.rpartition(".")[2] for letter in letters) == dict.fromkeys(READ_BY, len(BAD))
     for letter in letters:
         assert letter.stage in READ_BY[letter.topic.rpartition(".")[2]]
         assert letter.reason
-        assert dead.read_value(settings, letter) in BAD
+        assert dead_letters.read_value(settings, letter) in BAD
 
 
 def test_a_bad_record_is_listed_shown_and_replayed(roles: Roles, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,18 +127,18 @@ def test_a_bad_record_is_listed_shown_and_replayed(roles: Roles, monkeypatch: py
     writer = Writer(settings)
     writer.send(topic, BAD[1], b"listed", 3)
     writer.finish()
-    demo.drain(settings, roles.supervisor.poll)
+    run.drain(settings, roles.supervisor.poll)
     for name, value in environment(settings).items():
         monkeypatch.setenv(name, value)
     boom_settings.cache_clear()
-    (letter,) = [found for found in dead.letters(settings) if found.key == b"listed"]
+    (letter,) = [found for found in dead_letters.letters(settings) if found.key == b"listed"]
     assert letter.id in boom("dead", "list", "--json")
     shown = json.loads(boom("dead", "show", letter.id, "--json"))
     assert (shown["stage"], shown["reason"], shown["key"]) == (letter.stage, letter.reason, "listed")
     assert shown["reason"]
     boom("dead", "replay", letter.id)
-    demo.drain(settings, roles.supervisor.poll)
-    (again,) = [found for found in dead.letters(settings) if found.key == b"listed"]
+    run.drain(settings, roles.supervisor.poll)
+    (again,) = [found for found in dead_letters.letters(settings) if found.key == b"listed"]
     assert (again.topic, again.partition, again.reason) == (letter.topic, letter.partition, letter.reason)
     assert again.offset > letter.offset
     boom_settings.cache_clear()

@@ -16,15 +16,18 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from boom_streams import demo, mongo, names, wire
+from boom_streams import names
 from boom_streams import services as local
-from boom_streams.kafka import ensure_topics, partition_counts, required_topics
-from boom_streams.offsets import scan
-from boom_streams.replay import replay
+from boom_streams.archive import mongo
+from boom_streams.demo import run
+from boom_streams.ingest.replay import replay
+from boom_streams.kafka.clients import ensure_topics, partition_counts, required_topics
+from boom_streams.kafka.offsets import scan
+from boom_streams.operate.supervise import environment
+from boom_streams.schema import bson_records
 from boom_streams.settings import Settings
-from boom_streams.supervise import environment
 from tests.acceptance.conftest import Archive, Nights, archive, packets
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 WORKER = (sys.executable, "-m", "faust", "-A", "boom_streams", "worker", "-l", "warn", "--without-web")
 
@@ -71,7 +74,7 @@ def await_topics(settings: Settings) -> None:
 
 
 def committed_all(settings: Settings) -> None:
-    demo.drain(settings, running="all")
+    run.drain(settings, running="all")
 
 
 def test_a_worker_alone_brings_a_night_to_the_archive_and_ends(
@@ -153,7 +156,9 @@ def test_a_night_from_a_plain_producer_ends_with_the_same_documents(
     assert len({message.partition() for message in scan(settings, [raw]) if message.key() is None}) > 1
     times = ("created_at", "updated_at")
     for kind in ("alerts", "alerts_aux"):
-        assert {document[name] for document in found[kind].values() for name in times} == {wire.julian_date(sent_at)}
+        assert {document[name] for document in found[kind].values() for name in times} == {
+            bson_records.julian_date(sent_at)
+        }
     several = _objects_with_several_alerts(nights.once)
     assert found["alerts_cutouts"] == nights.once["alerts_cutouts"]
     assert 0 < len(several) < 50

@@ -30,14 +30,14 @@ _STEP = 0.01
 
 def _slow_sending() -> None:
     """RocksDB is written, and changelogs and outputs are sent some time after."""
-    from boom_streams.agents.output import Output
+    from boom_streams.agents.delivery.output import Output
 
     _before(Output, "send")
 
 
 def _acknowledge_first() -> None:
     """Records are acknowledged, and committed, before their output is sent."""
-    from boom_streams.agents.delivery import Delivery
+    from boom_streams.agents.delivery.loop import Delivery
 
     finish = Delivery._finish
 
@@ -57,7 +57,7 @@ def _slow_seek() -> None:
     """The seek after a recovery takes its time, and each batch some."""
     from faust.transport.drivers.aiokafka import Consumer
 
-    from boom_streams.agents.work import Inbox
+    from boom_streams.agents.delivery.batch import Inbox
 
     _before(Consumer, "perform_seek", _SEEK)
     _before(Inbox, "put", _STEP)
@@ -67,7 +67,7 @@ def _no_recovery_patch() -> None:
     """Records flow between a recovery and its seek, as Faust has it."""
     from faust.tables.recovery import Recovery
 
-    from boom_streams.agents import safety
+    from boom_streams.agents.faust_fixes import recovery as safety
 
     safety.write_before_reading()
     for name in ("on_recovery_completed", "_resume_streams"):

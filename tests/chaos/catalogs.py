@@ -22,11 +22,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from boom_streams import mongo, names, wire
-from boom_streams.offsets import scan
+from boom_streams import names
+from boom_streams.archive import mongo
+from boom_streams.astro.sky import separation_arcsec
+from boom_streams.kafka.offsets import scan
+from boom_streams.operate.supervise import environment
+from boom_streams.schema import bson_records
 from boom_streams.settings import Settings
-from boom_streams.sky import separation_arcsec
-from boom_streams.supervise import environment
 from boom_streams.surveys import Alert, get_survey
 from tests.chaos.chain import Failed
 from tests.chaos.compare import Row
@@ -75,7 +77,7 @@ class Versions:
         row, seen = Row("matches of records", 0, 0), Counter[str]()
         positions: dict[int, tuple[float, float]] = {}
         for message in scan(config, [names.topic("ztf", "enriched", config.topic_prefix)]):
-            record = wire.fields(message.value() or b"")
+            record = bson_records.fields(message.value() or b"")
             positions[record["candid"]] = record["ra"], record["dec"]
             self._compare(row, record["candid"], bson.decode(record.raw), positions[record["candid"]], seen)
         yield row

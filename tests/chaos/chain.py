@@ -13,14 +13,16 @@ from typing import Any, Self
 
 from confluent_kafka import KafkaException
 
-from boom_streams import mongo, names, status
+from boom_streams import names
+from boom_streams.archive import mongo
 from boom_streams.errors import BoomError
 from boom_streams.filters import FilterStore
-from boom_streams.init import initialise
+from boom_streams.kafka.writer import Writer
+from boom_streams.operate import status
+from boom_streams.operate.prepare import initialise
+from boom_streams.operate.supervise import Exit, Supervisor
 from boom_streams.settings import Settings
-from boom_streams.supervise import Exit, Supervisor
 from boom_streams.topologies.stage import Stage
-from boom_streams.writer import Writer
 from tests.chaos.log import Entry
 
 __all__ = ["Chain", "Failed", "Feeder", "add_filters"]

@@ -16,9 +16,11 @@ from typing import Any
 
 import bson
 
-from boom_streams import mongo, names, wire
-from boom_streams.kafka import partition_counts
-from boom_streams.offsets import headers_of, scan, watermarks
+from boom_streams import names
+from boom_streams.archive import mongo
+from boom_streams.kafka.clients import partition_counts
+from boom_streams.kafka.offsets import headers_of, scan, watermarks
+from boom_streams.schema import bson_records
 from boom_streams.schema.filtered import decode_filtered
 from boom_streams.settings import Settings
 from boom_streams.tables import cells
@@ -86,7 +88,7 @@ def outcome(config: Settings) -> Outcome:
         value = message.value() or b""
         name = _short_name(config, str(message.topic()))
         if name in ("enriched", "classified"):
-            record: Mapping[str, Any] = wire.fields(value)
+            record: Mapping[str, Any] = bson_records.fields(value)
             value = bson.encode(_without_matches(record))
         else:
             record = decode_filtered(value)

@@ -23,9 +23,9 @@ from pathlib import Path
 from confluent_kafka import ConsumerGroupState
 
 from boom_streams import names, services
-from boom_streams.kafka import TIMEOUT, admin
-from boom_streams.offsets import committed
-from boom_streams.supervise import Exit
+from boom_streams.kafka.clients import TIMEOUT, admin
+from boom_streams.kafka.offsets import committed
+from boom_streams.operate.supervise import Exit
 from boom_streams.topologies.stage import Stage
 from boom_streams.topologies.survey import STAGES
 from tests.chaos.chain import Chain, Failed, place

@@ -5,7 +5,7 @@ object that lie in two partitions (it sits on a cell's edge), or that are re-key
 ``revision`` and what an alert's statistics were at its first processing may differ between two runs without anything
 being lost. So that everything can be compared byte for byte, the log has no such pairs: every object lies in one
 partition, and what is to be re-keyed is the only alert of its object. That the order does not matter for tables and
-light curves is proven by other tests, on `boom_streams.history`.
+light curves is proven by other tests, on `boom_streams.tables.objects.history`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import night
-from boom_streams.raw import RawRecord, raw_batch
-from boom_streams.sources import containers, find_sources
+from boom_streams.ingest.files import containers, find_sources
+from boom_streams.ingest.raw_records import RawRecord, raw_batch
 from boom_streams.surveys import get_survey
-from tests import ztf_packets
+from tests.support import ztf_packets
 
 __all__ = ["Entry", "RawLog", "record"]
 

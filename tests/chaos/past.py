@@ -6,15 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from boom_streams import history, mongo, names, wire
+from boom_streams import names
 from boom_streams.agents.classify import classified_record
 from boom_streams.agents.enrich import enriched_record
+from boom_streams.archive import mongo
 from boom_streams.archive.objects import write_objects
-from boom_streams.catalogs import Matches
+from boom_streams.crossmatch import Matches
 from boom_streams.models import Scores
-from boom_streams.points import Points
+from boom_streams.schema import bson_records
 from boom_streams.settings import Settings
 from boom_streams.surveys import Alert, get_survey
+from boom_streams.surveys.packed_points import Points
+from boom_streams.tables.objects import history
 from tests.chaos.log import RawLog
 
 __all__ = ["add_past"]
@@ -44,8 +47,8 @@ def add_past(config: Settings, log: RawLog) -> int:
     records = []
     for alert in objects.values():
         arrival = history.Arrival(survey, alert.object_id, alert.candid, alert.jd, alert.programid, alert.series)
-        fields = wire.fields(enriched_record(alert, alert.jd, Matches()))
-        records.append(wire.fields(classified_record(fields, history.admit(_Memory(), arrival), {}, Scores())))
+        fields = bson_records.fields(enriched_record(alert, alert.jd, Matches()))
+        records.append(bson_records.fields(classified_record(fields, history.admit(_Memory(), arrival), {}, Scores())))
     write_objects(mongo.database(config)[names.collection("ztf", "alerts_aux")], survey, records)
     return len(records)
 

@@ -30,8 +30,8 @@ sys.path[0] = str(ROOT)
 
 from boom_streams import names, services  # noqa: E402
 from boom_streams.cli.signals import interrupt_on_sigterm  # noqa: E402
+from boom_streams.operate.supervise import Exit, Supervisor  # noqa: E402
 from boom_streams.settings import Settings, load_settings  # noqa: E402
-from boom_streams.supervise import Exit, Supervisor  # noqa: E402
 from boom_streams.topologies.survey import STAGES  # noqa: E402
 from tests.chaos import catalogs, chain, compare  # noqa: E402
 from tests.chaos.broken import MODES  # noqa: E402

@@ -13,14 +13,15 @@ from typing import Any
 
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
-from boom_streams import kafka, names
-from boom_streams.offsets import committed, scan, watermarks
+from boom_streams import names
+from boom_streams.kafka import clients
+from boom_streams.kafka.offsets import committed, scan, watermarks
+from boom_streams.kafka.writer import Writer
+from boom_streams.operate.supervise import environment
 from boom_streams.settings import Settings
-from boom_streams.supervise import environment
 from boom_streams.tables.store import stored_items
-from boom_streams.writer import Writer
 from tests.delivery.worker import STAGE, TABLE, Gates
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,7 +42,7 @@ class Bench:
         self.dead = names.topic("ZTF", "dead", settings.topic_prefix)
         self.changelog = names.changelog_topic(TABLE, settings.topic_prefix)
         self.group = names.group_id(settings.role, settings.topic_prefix)
-        kafka.ensure_topics(settings)
+        clients.ensure_topics(settings)
 
     def produce(self, tasks: Iterable[dict[str, Any]]) -> None:
         """Append tasks to ``raw``, in the partition that each names (0)."""
@@ -128,7 +129,7 @@ class Bench:
         """Set the largest batch that a topic takes, bytes."""
         entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
-        for future in kafka.admin(self.settings).incremental_alter_configs([resource]).values():
+        for future in clients.admin(self.settings).incremental_alter_configs([resource]).values():
             future.result(10)
 
     def dead_letters(self) -> list[Any]:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from boom_streams import kafka
 from boom_streams import services as local
+from boom_streams.kafka import clients
 from boom_streams.settings import load_settings
 from tests.delivery.conftest import SESSION
 from tests.delivery.harness import Bench
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_worker_survives_or_ends_and_loses_nothing(bench: Bench, own_kafka: Pa
     local.stop(own_kafka, only="kafka", kill=True)
     bench.open_gate("changelog")  # written to RocksDB; now it is sent, and nobody answers
     local.start(own_kafka, only="kafka")
-    kafka.admin.cache_clear()
+    clients.admin.cache_clear()
     bench.produce({"id": i, "key": f"k{i % 5}"} for i in range(51, 100))
     wait_for(
         lambda: worker.poll() is not None or bench.is_committed(), f"the worker goes on, or ends; {bench.log()}", 120

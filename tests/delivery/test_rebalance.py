@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from confluent_kafka import ConsumerGroupState
 
-from boom_streams import kafka
+from boom_streams.kafka import clients
 from tests.delivery.harness import Bench
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 
 def test_workers_come_and_go_while_batches_are_in_flight(make_bench: Callable[..., Bench]) -> None:
@@ -109,7 +109,7 @@ def test_what_is_dropped_late_does_not_stop_the_new_assignment(make_bench: Calla
 
 def assigned(bench: Bench) -> list[int]:
     """Number of partitions of each member of the group, when it is stable."""
-    (future,) = kafka.admin(bench.settings).describe_consumer_groups([bench.group]).values()
+    (future,) = clients.admin(bench.settings).describe_consumer_groups([bench.group]).values()
     group = future.result(10)
     stable = group.state is ConsumerGroupState.STABLE
     return [len(member.assignment.topic_partitions) for member in group.members] if stable else []

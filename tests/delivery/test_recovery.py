@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka.cimpl import NewTopic
 
-from boom_streams import kafka
-from boom_streams.writer import Writer
+from boom_streams.kafka import clients
+from boom_streams.kafka.writer import Writer
 from tests.delivery.harness import Bench
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 
 def log_values(bench: Bench, values: list[tuple[int, bytes, bytes]]) -> None:
@@ -47,10 +47,10 @@ def test_the_value_of_the_newest_record_stays(bench: Bench) -> None:
 
 def test_a_worker_ends_without_the_changelog_of_its_source(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench(partitions=2)
-    admin = kafka.admin(bench.settings)
+    admin = clients.admin(bench.settings)
     for future in admin.delete_topics([bench.changelog]).values():
         future.result(10)
-    wait_for(lambda: bench.changelog not in kafka.partition_counts(bench.settings), "the changelog is gone")
+    wait_for(lambda: bench.changelog not in clients.partition_counts(bench.settings), "the changelog is gone")
     for future in admin.create_topics([NewTopic(bench.changelog, 1, 1)]).values():
         future.result(10)
     worker = bench.start()

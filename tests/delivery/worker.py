@@ -20,9 +20,9 @@ from typing import Any
 
 from pymongo.errors import AutoReconnect
 
-from boom_streams.agents.output import Output, Send
-from boom_streams.agents.safety import watch_commits
-from boom_streams.agents.work import Process, Record, Result, Work
+from boom_streams.agents.delivery.batch import Process, Record, Result, Work
+from boom_streams.agents.delivery.output import Output, Send
+from boom_streams.agents.faust_fixes.recovery import watch_commits
 from boom_streams.errors import BadRecord
 from boom_streams.main import BoomApp, build_app
 from boom_streams.settings import Settings

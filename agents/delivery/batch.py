@@ -1,0 +1,192 @@
+"""What a stage has in hand: records, what it made of them, and the events that wait for their turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from boom_streams.agents.delivery.output import Headers, Send
+from boom_streams.errors import BadRecord
+from boom_streams.kafka.clients import MAX_BYTES, MAX_DEAD_BYTES
+from boom_streams.tables.store import StateTable, View
+
+__all__ = ["Inbox", "Process", "Record", "Result", "Work", "checked", "dead_letter"]
+
+
+@dataclass(slots=True)
+class Record:
+    """A Kafka record in the hands of a stage."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: float
+    """Record timestamp, seconds since 1970 UTC."""
+    key: bytes | None
+    value: bytes
+    """None in a record without one, which `process` need not expect: it becomes a dead letter."""
+    headers: dict[str, bytes]
+    event: Any = field(repr=False, default=None)
+
+    @property
+    def name(self) -> str:
+        """Identity in Kafka: topic, partition and offset."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+    @classmethod
+    def of(cls, event: Any) -> Record:
+        """The record of a Faust event."""
+        message = event.message
+        headers = {name: value for name, value in _headers(message)}
+        return cls(
+            message.topic,
+            message.partition,
+            message.offset,
+            message.timestamp,
+            message.key,
+            message.value,
+            headers,
+            event,
+        )
+
+
+@dataclass(slots=True)
+class Result:
+    """What a stage made of one record: records to send, or the reason why it is a dead letter."""
+
+    sends: list[Send] = field(default_factory=list)
+    dead: str | None = None
+    trace: str = ""
+
+
+@dataclass
+class Work:
+    """A batch in the hands of ``process``: its records and the tables as they see them.
+
+    RocksDB is opened here, in the thread of the event loop; ``process`` only reads, in whatever thread it runs.
+    """
+
+    records: list[Record]
+    tables: Mapping[str, StateTable] = field(default_factory=dict)
+    writes: dict[tuple[str, int], dict[bytes, tuple[int, bytes]]] = field(default_factory=dict)
+    _readers: dict[tuple[str, int], Callable[[bytes], bytes | None]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        partitions = {record.partition for record in self.records}
+        self._readers = {
+            (name, partition): table.reader(partition)
+            for name, table in self.tables.items()
+            for partition in partitions
+        }
+
+    def view(self, table: str, record: Record) -> View:
+        """The table in the record's partition, including what this batch wrote before."""
+        place = table, record.partition
+        return View(self._readers[place], self.writes.setdefault(place, {}), record.partition, record.offset)
+
+
+#: Reads tables, computes, returns one result a record; has no effect of its own but puts into views.
+Process = Callable[[Work], list[Result]]
+
+
+class Inbox:
+    """Events that wait for their batch; bounded in number and in bytes."""
+
+    def __init__(self, count: int, size: int) -> None:
+        self._count = count
+        self._size = size
+        self._events: deque[Any] = deque()
+        self._bytes = 0
+        self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
+
+    async def put(self, event: Any) -> None:
+        """Add an event, when there is room."""
+        while self._full():
+            self._taken.clear()
+            await self._taken.wait()
+        self._events.append(event)
+        self._bytes += _size(event)
+        self._arrived.set()
+
+    async def take(self, seconds: float) -> list[Any]:
+        """Wait for an event, and ``seconds`` more for others; return as many as make a batch."""
+        while not self._events:
+            self._arrived.clear()
+            await self._arrived.wait()
+        if not self._full():
+            await asyncio.sleep(seconds)
+        batch = [self._events.popleft()]
+        size = _size(batch[0])
+        while self._events and len(batch) < self._count and size + _size(self._events[0]) <= self._size:
+            size += _size(self._events[0])
+            batch.append(self._events.popleft())
+        self._bytes -= size
+        self._taken.set()
+        return batch
+
+    def _full(self) -> bool:
+        return len(self._events) >= self._count or self._bytes >= self._size
+
+
+def dead_letter(record: Record, stage: str, topic: str, result: Result) -> Send:
+    """The record as it came, with the reason: what ``boom-streams dead`` shows and replays."""
+    headers = [
+        ("dead.stage", stage.encode()),
+        ("dead.reason", _text(result.dead or "")[:2000]),
+        ("dead.topic", record.topic.encode()),
+        ("dead.partition", str(record.partition).encode()),
+        ("dead.offset", str(record.offset).encode()),
+        ("dead.timestamp", str(int(record.timestamp * 1000)).encode()),
+    ]
+    if result.trace:
+        headers.append(("dead.traceback", _text(result.trace)[-8000:]))
+    headers += [(f"orig.{name}", value) for name, value in _headers(record.event.message)]
+    letter = Send(topic, record.key, record.value, record.partition, headers)
+    if letter.size > MAX_DEAD_BYTES:
+        headers[1] = ("dead.reason", headers[1][1] + b" (its %d bytes are too many to be kept)" % len(record.value))
+        letter.value = b""
+    return letter
+
+
+def _text(text: str) -> bytes:
+    """UTF-8 of any string: an exception's text may hold what has no encoding."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _headers(message: Any) -> Headers:
+    """Headers as they came: of one name there may be several."""
+    headers = message.headers
+    return list(headers.items()) if isinstance(headers, Mapping) else list(headers or ())
+
+
+def _size(event: Any) -> int:
+    return len(event.message.value or b"")
+
+
+def checked(work: Work, results: Sequence[Result]) -> list[Result]:
+    """Results that can be written and sent: one a record, and nothing too large for Kafka.
+
+    Raises
+    ------
+    BadRecord
+        If a record or a table's value is too large.
+    TypeError
+        If the stage returned another number of results.
+    """
+    if len(results) != len(work.records):
+        raise TypeError(f"{len(results)} results for {len(work.records)} records")
+    for send in (send for result in results for send in result.sends):
+        _check_size(f"the record for {send.topic}", send)
+    for (table, partition), writes in work.writes.items():
+        for key, (_, value) in writes.items():
+            _check_size(f"the value in table {table}", Send(table, key, value, partition))
+    return list(results)
+
+
+def _check_size(what: str, send: Send) -> None:
+    if send.size > MAX_BYTES:
+        raise BadRecord(f"{what} has {send.size} bytes; Kafka takes {MAX_BYTES}")

@@ -1,0 +1,274 @@
+"""Delivery: the one loop that every agent runs on, and the reason why nothing is lost.
+
+At least once from topic to topic, effectively once in the tables. A batch of records is handled in four
+steps: *process* (a function that reads tables and returns what to send, without effects), *write* the tables,
+*send* outputs and changelogs and wait until Kafka has them, *acknowledge* in offset order. Whatever fails
+before the last step leaves the records unacknowledged, and they come again.
+
+Failures have three kinds. MongoDB away: the batch is held and tried again. Kafka or RocksDB failing: the
+process ends and is restarted from outside. Anything else is the fault of a record: the batch is halved until
+the record is found, and that becomes a dead letter with the traceback.
+
+When partitions are revoked, Faust waits until what is in hand is acknowledged. What cannot be finished then is
+dropped, with all that came after it in that generation of the consumer: an acknowledgement behind a gap would
+commit the gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from pymongo.errors import BulkWriteError, ConnectionFailure, ExecutionTimeout, OperationFailure, WTimeoutError
+
+from boom_streams.agents.delivery.batch import Inbox, Process, Record, Result, Work, checked, dead_letter
+from boom_streams.agents.delivery.journal import Journal
+from boom_streams.agents.delivery.output import Output, Send
+from boom_streams.agents.delivery.watchdog import Pulse, fail_stop
+from boom_streams.errors import BadRecord, ServiceError, StoreError
+from boom_streams.tables.store import StateTable
+
+__all__ = ["Delivery", "Process", "Record", "Result", "Work"]
+
+log = logging.getLogger(__name__)
+
+_AWAY = (ConnectionFailure, ExecutionTimeout, WTimeoutError, ServiceError)
+
+#: Errors of a MongoDB that cannot work now: no permission (13, 18), no disk (14031), stepping down or shutting down.
+_AWAY_CODES = {13, 18, 91, 189, 262, 10107, 11600, 11602, 13435, 13436, 14031}
+
+#: Most bytes of records in a batch, and of those that wait for theirs.
+_BATCH_BYTES = 16 << 20
+
+#: Seconds between two attempts while MongoDB is away, and between two lines in the log about it.
+_RETRY, _REMIND = 0.5, 30.0
+
+
+class _Dropped(Exception):
+    """The records in hand are not ours any more, or cannot be finished; they come again."""
+
+
+class Delivery:
+    """Runs one agent: batches from its stream through ``process`` to its outputs.
+
+    Parameters
+    ----------
+    app
+        The Faust app (a `boom_streams.main.BoomApp`).
+    stage
+        Name of the stage, for dead letters and logs.
+    process
+        What the stage does; runs in a thread, as it may wait for MongoDB.
+    output
+        Where records go.
+    dead_topic
+        Dead-letter topic of a source topic.
+    journal
+        Records in hand, for finding one that kills the process; one for all stages of the process.
+    pulse
+        Ends the process if it was frozen.
+    batch_size, batch_ms
+        Most records of a batch, and how long the first waits for others, milliseconds.
+    tables
+        Tables that ``process`` may use.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        stage: str,
+        process: Process,
+        *,
+        output: Output,
+        dead_topic: Callable[[str], str],
+        journal: Journal,
+        pulse: Pulse,
+        batch_size: int,
+        batch_ms: int,
+        tables: Sequence[StateTable] = (),
+    ) -> None:
+        self.app = app
+        self.stage = stage
+        self.process = process
+        self.dead_topic = dead_topic
+        self.journal = journal
+        self.pulse = pulse
+        self.tables = {table.name: table for table in tables}
+        self.batch_size = batch_size
+        self.batch_seconds = batch_ms / 1000
+        self.output = output
+        self.handled = 0
+        self._dropped: int | None = None  # generation of which no record is handled any more
+        self._reminded = float("-inf")
+
+    async def run(self, stream: Any) -> None:
+        """Handle the stream until the worker stops; the body of a Faust agent."""
+        inbox = Inbox(self.batch_size, _BATCH_BYTES)
+        stream = stream.noack()
+        filling = asyncio.create_task(self._fill(stream, inbox))
+        try:
+            while True:
+                await self._handle_events(stream, await inbox.take(self.batch_seconds))
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException:
+            fail_stop("%s failed outside of any record", self.stage)
+        finally:
+            filling.cancel()
+
+    async def _fill(self, stream: Any, inbox: Inbox) -> None:
+        try:
+            async for event in stream.events():
+                await inbox.put(event)
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException:
+            fail_stop("%s cannot read its stream", self.stage)
+
+    async def _handle_events(self, stream: Any, events: list[Any]) -> None:
+        generation = self.app.consumer_generation_id
+        records = [Record.of(event) for event in self._owned(events, generation)]
+        try:
+            if any(self.journal.suspect(self._name(record)) for record in records):
+                for record in records:  # one at a time: the order of a partition's records is kept
+                    await self._handle_suspect(stream, record, generation)
+            elif records:
+                await self._handle(stream, records, generation)
+        except _Dropped:
+            log.warning("%s: partitions were revoked, or the worker ends; records in hand dropped", self.stage)
+            self._dropped = generation  # that of these records: by now there may be another
+            for event in events:
+                self._forget(event)
+
+    async def _handle_suspect(self, stream: Any, record: Record, generation: int) -> None:
+        name = self._name(record)
+        if self.journal.deadly(name):
+            result = Result(dead="the process died whenever it handled this record")
+            await self._finish(stream, Work([record]), [result], generation)
+        else:
+            await self._handle(stream, [record], generation, alone=self.journal.suspect(name))
+        for _ in range(2):  # a commit that is under way may have begun before the acknowledgement
+            await self.app.consumer.commit()
+        self.journal.forget([name])
+
+    async def _handle(self, stream: Any, records: list[Record], generation: int, *, alone: bool = False) -> None:
+        work = Work(records, self.tables)
+        try:
+            results = checked(work, await self._process(work, generation, alone))
+        except (_Dropped, StoreError):
+            raise
+        except Exception as error:
+            if len(records) > 1:
+                half = len(records) // 2
+                await self._handle(stream, records[:half], generation)
+                await self._handle(stream, records[half:], generation)
+                return
+            work = Work(records)
+            results = [Result(dead=_reason(records[0], error), trace=traceback.format_exc())]
+        await self._finish(stream, work, results, generation)
+        self.journal.forget(map(self._name, records))
+
+    async def _process(self, work: Work, generation: int, alone: bool) -> list[Result]:
+        names = [self._name(record) for record in work.records]
+        while True:
+            work.writes.clear()
+            try:
+                async with self.journal.hand(names, alone=alone):
+                    return await asyncio.to_thread(self.process, work)
+            except Exception as error:
+                if not _is_away(error):
+                    raise
+                if self.app.should_stop or self.app.seconds_revoked() is not None:
+                    raise _Dropped from error
+                self._remind(error)
+            await asyncio.sleep(_RETRY)
+
+    async def _finish(self, stream: Any, work: Work, results: list[Result], generation: int) -> None:
+        """Write, send, wait, acknowledge; or drop everything when the partitions have another owner."""
+        self._check_owned(work, generation)
+        sends = [
+            send for record, result in zip(work.records, results, strict=True) for send in self._sends(record, result)
+        ]
+        changelogs: list[tuple[StateTable, int]] = []
+        updates: list[Send] = []
+        for (name, partition), writes in work.writes.items():
+            if writes:
+                table = self.tables[name]
+                changelogs.append((table, partition))
+                written = table.apply(partition, writes)
+                updates += [Send(table.changelog_topic_name, key, value, partition) for key, value in written]
+        try:
+            # Tables first: what has been sent may be in the archive at once, and a successor that does not find it in
+            # its table would read it from there, as an alert's past.
+            offsets = await self.output.send(updates)
+            await self.output.send(sends)
+        except Exception:
+            fail_stop("%s could not send to Kafka", self.stage)
+        self._check_owned(work, generation)  # another owner's changelog records may be before ours
+        for table, partition in changelogs:
+            if (offset := offsets[table.changelog_topic_name, partition]) >= 0:  # else a retry of what Kafka has
+                table.checkpoint(partition, offset)
+        for record in work.records:
+            await stream.ack(record.event)
+        self.handled += len(work.records)
+
+    def _sends(self, record: Record, result: Result) -> Iterable[Send]:
+        if result.dead is None:
+            return result.sends
+        log.warning("%s: dead letter %s: %s", self.stage, record.name, result.dead)
+        return [*result.sends, dead_letter(record, self.stage, self.dead_topic(record.topic), result)]
+
+    def _check_owned(self, work: Work, generation: int) -> None:
+        self.pulse.check()
+        if len(self._owned([record.event for record in work.records], generation)) < len(work.records):
+            raise _Dropped
+
+    def _owned(self, events: Sequence[Any], generation: int) -> list[Any]:
+        """Those of the events that are ours to handle; the others are forgotten."""
+        revoked = self.app.seconds_revoked()
+        current = (
+            self.app.consumer_generation_id == generation != self._dropped
+            and (revoked is None or revoked < 0.8 * self.app.conf.broker_rebalance_timeout)  # Kafka waits for us
+        )
+        assigned = self.app.consumer.assignment() if current else set()
+        owned = []
+        for event in events:
+            message = event.message
+            if message.generation_id == generation and message.tp in assigned:
+                owned.append(event)
+            else:
+                self._forget(event)
+        return owned
+
+    def _forget(self, event: Any) -> None:
+        """Have no rebalance wait for an event that comes again to its owner."""
+        self.app.consumer._unacked_messages.discard(event.message)
+
+    def _name(self, record: Record) -> str:
+        return f"{self.stage} {record.name}"
+
+    def _remind(self, error: Exception) -> None:
+        if time.monotonic() - self._reminded > _REMIND:
+            self._reminded = time.monotonic()
+            log.warning("%s waits: %s", self.stage, str(error).partition(",")[0])
+
+
+def _reason(record: Record, error: Exception) -> str:
+    """Why a record is a dead letter."""
+    if record.value is None:  # a tombstone, which no topic of a stage should have
+        return "the record has no value"
+    return str(error) if isinstance(error, BadRecord) else f"{type(error).__name__}: {error}"
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether MongoDB (or Kafka, to a stage that asks it) is away, and no record is to blame."""
+    if isinstance(error, BulkWriteError):
+        codes = {problem["code"] for problem in error.details["writeErrors"]}
+        return bool(error.details["writeConcernErrors"]) or not codes or bool(codes & _AWAY_CODES)
+    if isinstance(error, OperationFailure) and error.code in _AWAY_CODES:
+        return True
+    return isinstance(error, _AWAY)

@@ -1,0 +1,1 @@
+"""Pure numbers of astronomy, of no survey: positions, times, photometry, FITS images."""

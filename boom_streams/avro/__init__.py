@@ -1,0 +1,1 @@
+"""Avro as surveys write it: containers, schemas, and their fields as columns."""

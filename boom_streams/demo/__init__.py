@@ -1,0 +1,1 @@
+"""`boom-streams demo`: a night through the whole broker."""

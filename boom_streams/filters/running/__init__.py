@@ -1,0 +1,1 @@
+"""Filters on alerts in flight and in the archive."""

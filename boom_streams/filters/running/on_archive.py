@@ -1,0 +1,70 @@
+"""A filter on the archive: the same pipeline, with the join that gives it what it sees in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from boom_streams import names
+from boom_streams.archive.objects import BOOKS
+from boom_streams.filters.document import PROGRAMMES, Filter
+from boom_streams.filters.language.paths import INPUTS, SERIES
+
+__all__ = ["archive_pipeline"]
+
+
+def archive_pipeline(
+    one: Filter, start: Mapping[str, Any] | None = None, history_days: float = 365.0
+) -> list[dict[str, Any]]:
+    """Aggregation on ``<SURVEY>_alerts`` that gives what the filter gives in flight.
+
+    Parameters
+    ----------
+    one : Filter
+        The filter.
+    start : mapping, optional
+        A condition that comes first, such as ``{"candidate.jd": {"$gte": 2460449.5}}``.
+    history_days : float
+        Days of light curve before the alert that the filter sees.
+    """
+    seen = [{"candidate.programid": _condition(one)}] if one.survey in PROGRAMMES else []
+    conditions = [*([dict(start)] if start else []), *seen]
+    fields: dict[str, Any] = dict.fromkeys(INPUTS, 1)
+    for name in SERIES:
+        fields[name] = _curve(one, name, history_days)
+    for name in ("cross_matches", "aliases"):
+        fields[name] = {"$ifNull": [{"$first": f"$aux.{name}"}, {}]}
+    join = {
+        "from": names.collection(one.survey, "alerts_aux"),
+        "localField": "objectId",
+        "foreignField": "_id",
+        "as": "aux",
+    }
+    return [
+        *({"$match": condition} for condition in conditions),
+        {"$lookup": join},
+        {"$project": fields},
+        {"$unset": [f"{name}.{book}" for name in SERIES for book in BOOKS]},
+        *one.pipeline,
+    ]
+
+
+def _condition(one: Filter) -> dict[str, Any]:
+    """Condition on a programid; an unknown programme counts as 3."""
+    permitted = set(one.permissions.get(one.survey, ()))
+    if 3 in permitted:
+        return {"$nin": sorted(PROGRAMMES[one.survey] - permitted)}
+    return {"$in": sorted(permitted)}
+
+
+def _curve(one: Filter, name: str, days: float) -> dict[str, Any]:
+    conditions: list[dict[str, Any]] = [
+        {"$gte": ["$$point.jd", {"$subtract": ["$candidate.jd", days]}]},
+        {"$lte": ["$$point.jd", "$candidate.jd"]},
+    ]
+    if one.survey in PROGRAMMES:
+        ((operator, programids),) = _condition(one).items()
+        listed = {"$in": ["$$point.programid", programids]}
+        conditions.append(listed if operator == "$in" else {"$not": [listed]})
+    curve = {"$ifNull": [{"$first": f"$aux.{name}"}, []]}
+    return {"$filter": {"input": curve, "as": "point", "cond": {"$and": conditions}}}

@@ -1,0 +1,1 @@
+"""From what surveys publish to records of `<survey>.raw`."""

@@ -1,0 +1,1 @@
+"""Light curves: statistics of what has been measured."""

@@ -1,0 +1,168 @@
+"""Light-curve statistics that users' filters rely on: photstats for each band, and whether the source stays in place.
+
+The definitions are those of the BOOM broker (``photstats``), in double precision. See docs/light-curve-statistics.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from boom_streams.surveys import Survey
+from boom_streams.surveys.packed_points import Points
+
+__all__ = ["BANDS", "Point", "fit_rate", "photometry", "photstats", "stationary", "statistics"]
+
+#: Bands in the order in which ties in time are resolved.
+BANDS = ("g", "r", "i", "z", "y", "u", "j", "h", "k")
+
+#: Shortest time span that is worth a fit, and that tells a source that stays from one that moves, days.
+SHORTEST_SPAN = 0.01
+
+#: Forced photometry below this signal-to-noise ratio is not used.
+FORCED_SNR = 3.0
+
+
+class Point(NamedTuple):
+    """A point of a light curve."""
+
+    jd: float
+    """Julian date, UTC."""
+    band: str
+    mag: float
+    """AB magnitude of the difference flux, whatever its sign."""
+    mag_err: float
+
+
+def statistics(survey: Survey, series: Mapping[str, Points], candid: int, jd: float, programid: int) -> dict[str, Any]:
+    """Statistics of the light curve of an alert: ``stationary`` and ``photstats``.
+
+    Parameters
+    ----------
+    series
+        Light curve as known at the alert, packed.
+    candid, jd, programid
+        Of the alert; only points up to its time, and only those that everyone who may see it may see, are used.
+    """
+    points = photometry(survey, series, candid, jd, programid)
+    return {"stationary": stationary(points), "photstats": photstats(points)}
+
+
+def photometry(survey: Survey, series: Mapping[str, Points], candid: int, jd: float, programid: int) -> list[Point]:
+    """Points that statistics are made of, in time and then in the order of `BANDS`, one a (jd, band).
+
+    Detections with a signal-to-noise ratio, magnitude and error, and forced photometry of good status
+    (``procstatus`` 0) of at least 3 sigma. Where several share time and band, the alert's own comes first, then the
+    smallest candid, then forced photometry.
+    """
+    level = survey.level(programid)
+    ranked: list[tuple[float, int, int, int, float, float]] = []
+    detections = series["prv_candidates"]
+    columns = ("jd", "fid", "candid", "magpsf", "sigmapsf", "snr_psf", "programid")
+    for t, fid, own, mag, err, snr, program in zip(*(detections[c].tolist() for c in columns), strict=True):
+        if t <= jd and mag == mag and err == err and snr == snr and survey.level(program) <= level:
+            ranked.append((t, fid, 0 if own == candid else 1, own, mag, err))
+    forced = series.get("fp_hists")
+    if forced is not None and len(forced):
+        ranked += _forced(survey, forced, jd, level)
+    ranked.sort()
+    points: list[Point] = []
+    last: tuple[float, int] | None = None
+    for t, fid, _, _, mag, err in ranked:
+        if (t, fid) != last:
+            points.append(Point(t, survey.BANDS[fid], mag, err))
+            last = (t, fid)
+    return points
+
+
+def _forced(survey: Survey, forced: Points, jd: float, level: int) -> list[tuple[float, int, int, int, float, float]]:
+    chosen = forced[
+        (forced["jd"] <= jd)
+        & (np.abs(forced["snr_psf"]) >= FORCED_SNR)
+        & (forced["procstatus"] == b"0")
+        & np.isfinite(forced["magzpsci"])
+    ]
+    columns = ("jd", "fid", "magpsf", "sigmapsf", "programid")
+    return [
+        (t, fid, 2, 0, mag, err)
+        for t, fid, mag, err, program in zip(*(chosen[c].tolist() for c in columns), strict=True)
+        if survey.level(program) <= level and mag == mag and err == err
+    ]
+
+
+def stationary(points: Sequence[Point]) -> bool:
+    """Whether the source was seen again in the same place: the points span more than 0.01 days."""
+    return bool(points) and points[-1].jd - points[0].jd > SHORTEST_SPAN
+
+
+def photstats(points: Sequence[Point]) -> dict[str, Any]:
+    """Peak, rise and decline in each band.
+
+    Parameters
+    ----------
+    points
+        In time order.
+
+    Returns
+    -------
+    dict
+        By band: ``peak_jd``, ``peak_mag``, ``peak_mag_err``, ``dt`` (days from first to last), and where a fit is
+        possible ``rising`` (up to the peak) and ``fading`` (from the peak); see `fit_rate`.
+    """
+    stats = {}
+    for band in BANDS:
+        mine = [point for point in points if point.band == band]
+        if not mine:
+            continue
+        peak = min(range(len(mine)), key=lambda index: mine[index].mag)
+        entry: dict[str, Any] = {
+            "peak_jd": mine[peak].jd,
+            "peak_mag": mine[peak].mag,
+            "peak_mag_err": mine[peak].mag_err,
+            "dt": mine[-1].jd - mine[0].jd,
+        }
+        for name, part in (("rising", mine[: peak + 1]), ("fading", mine[peak:])):
+            fit = fit_rate(part)
+            if fit is not None:
+                entry[name] = fit
+        stats[band] = entry
+    return stats
+
+
+def fit_rate(points: Sequence[Point]) -> dict[str, float | int] | None:
+    """Weighted least-squares slope of magnitude over time.
+
+    Returns
+    -------
+    dict or None
+        ``rate`` (mag a day; negative: brightening), ``rate_error``, ``red_chi2`` (absent for two points), ``nb_data``,
+        ``dt`` (days). None for a single point, a span up to 0.01 days, magnitudes that agree within their errors, or
+        an error that is not positive.
+    """
+    if len(points) < 2 or points[-1].jd - points[0].jd <= SHORTEST_SPAN:
+        return None
+    bright = min(points, key=lambda point: point.mag)
+    faint = max(points, key=lambda point: point.mag)
+    if bright.mag + bright.mag_err >= faint.mag - faint.mag_err:
+        return None
+    if any(not point.mag_err > 0 or math.isinf(point.mag_err) for point in points):
+        return None
+    start = points[0].jd
+    weights = [1.0 / (point.mag_err * point.mag_err) for point in points]
+    total = math.fsum(weights)
+    t_mean = math.fsum(w * (p.jd - start) for w, p in zip(weights, points, strict=True)) / total
+    m_mean = math.fsum(w * p.mag for w, p in zip(weights, points, strict=True)) / total
+    offsets = [(w, p.jd - start - t_mean, p.mag - m_mean) for w, p in zip(weights, points, strict=True)]
+    sxx = math.fsum(w * t * t for w, t, _ in offsets)
+    if sxx < 1e-10:
+        return None
+    rate = math.fsum(w * t * m for w, t, m in offsets) / sxx
+    fit: dict[str, float | int] = {"rate": rate, "rate_error": math.sqrt(1.0 / sxx)}
+    if len(points) > 2:
+        fit["red_chi2"] = math.fsum(w * (m - rate * t) ** 2 for w, t, m in offsets) / (len(points) - 2)
+    fit["nb_data"] = len(points)
+    fit["dt"] = points[-1].jd - start
+    return fit

@@ -1,0 +1,260 @@
+"""Dead letters: what a stage could not process, as it came, with the reason.
+
+A letter is identified by the record that it was: (topic, partition, offset). A record that was handled
+twice leaves two copies of its letter, which count as one. A replayed letter is marked by a further record
+with the same identity and the header ``dead.replayed``; if the record fails again, it is a new letter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from confluent_kafka import Message, TopicPartition
+
+from boom_streams import names
+from boom_streams.errors import BadRecord, BoomError, ServiceError
+from boom_streams.ingest.raw_records import raw_records
+from boom_streams.kafka.clients import TIMEOUT, consumer
+from boom_streams.kafka.offsets import headers_of, scan, watermarks
+from boom_streams.kafka.writer import Writer
+from boom_streams.surveys import get_survey
+
+if TYPE_CHECKING:
+    from boom_streams.settings import Settings
+
+__all__ = ["DeadLetter", "Replayed", "count", "letter_headers", "letters", "read_value", "replay"]
+
+#: Longest reason and traceback that are kept, bytes.
+MAX_REASON, MAX_TRACEBACK = 2000, 8000
+
+#: Prefix of the "topic" of a letter that is no Kafka record but a file which could not be replayed.
+FILE = "file:"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One dead letter.
+
+    Attributes
+    ----------
+    survey
+        Survey in whose topic it lies.
+    topic, partition, offset
+        The record that it was.
+    stage, reason, traceback
+        Which stage gave it up, and why.
+    timestamp
+        Milliseconds since 1970 of the original record.
+    key, headers
+        Key and headers of the original record.
+    size
+        Bytes of the original record.
+    at
+        Partition and offset of the letter in the dead-letter topic.
+    replayed
+        Whether it has been replayed.
+    """
+
+    survey: str
+    topic: str
+    partition: int
+    offset: int
+    stage: str
+    reason: str
+    traceback: str
+    timestamp: int
+    key: bytes | None
+    headers: dict[str, bytes]
+    size: int
+    at: tuple[int, int]
+    replayed: bool = False
+
+    @property
+    def id(self) -> str:
+        """Identity as people write it: ``topic/partition/offset``."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of the letters that were to be replayed."""
+
+    sent: int
+    refused: dict[str, str]
+    """Reason a letter (by id) that still cannot be written to the raw topic."""
+
+
+def letter_headers(
+    stage: str,
+    reason: str,
+    record: tuple[str, int, int],
+    timestamp: int,
+    original: dict[str, bytes] | None = None,
+    traceback: str = "",
+) -> dict[str, bytes]:
+    """Headers of a dead letter.
+
+    Parameters
+    ----------
+    stage, reason, traceback
+        Who gave the record up, and why.
+    record
+        Topic, partition and offset of the record; of a file ``("file:NAME", 0, number of its record)``.
+    timestamp
+        Of the record, milliseconds since 1970.
+    original
+        The record's own headers.
+    """
+    topic, partition, offset = record
+    headers = {
+        "dead.stage": stage.encode(),
+        "dead.reason": reason.encode()[:MAX_REASON],
+        "dead.topic": topic.encode(),
+        "dead.partition": str(partition).encode(),
+        "dead.offset": str(offset).encode(),
+        "dead.timestamp": str(timestamp).encode(),
+    }
+    if traceback:
+        headers["dead.traceback"] = traceback.encode()[-MAX_TRACEBACK:]
+    return headers | {f"orig.{name}": value for name, value in (original or {}).items()}
+
+
+def letters(settings: Settings, replayed: bool = False) -> list[DeadLetter]:
+    """Dead letters of every survey, each once, in the order of their records.
+
+    Parameters
+    ----------
+    settings
+        Where Kafka is.
+    replayed
+        Whether to give those too that have been replayed since.
+    """
+    found: dict[str, DeadLetter] = {}
+    marked: set[str] = set()
+    for survey in settings.surveys:
+        for message in scan(settings, [names.topic(survey, "dead", settings.topic_prefix)]):
+            letter = _parse(survey, message)
+            if "dead.replayed" in headers_of(message):
+                marked.add(letter.id)
+            else:
+                found.setdefault(letter.id, letter)
+    ordered = sorted(found.values(), key=lambda letter: (letter.topic, letter.partition, letter.offset))
+    if not replayed:
+        return [letter for letter in ordered if letter.id not in marked]
+    return [_with_mark(letter, letter.id in marked) for letter in ordered]
+
+
+def count(settings: Settings) -> dict[str, int]:
+    """Number of dead letters of each survey that have not been replayed."""
+    found = letters(settings)
+    return {survey: sum(letter.survey == survey for letter in found) for survey in settings.surveys}
+
+
+def read_value(settings: Settings, letter: DeadLetter) -> bytes:
+    """Read the original bytes of a letter.
+
+    Raises
+    ------
+    BoomError
+        If the topic's retention has removed it meanwhile.
+    """
+    return next(_values(settings, [letter]))[1]
+
+
+def replay(settings: Settings, chosen: Collection[DeadLetter]) -> Replayed:
+    """Send letters through the stage that gave them up, once more.
+
+    What was on its way into a raw topic is keyed anew by the one writer of raw records; anything else goes
+    to the topic and partition it came from, with its key, timestamp and headers. All is confirmed before
+    the letters are marked as replayed.
+    """
+    writer = Writer(settings)
+    sent, refused = [], {}
+    for letter, value in _values(settings, chosen):
+        try:
+            _send(settings, writer, letter, value)
+            sent.append(letter)
+        except BadRecord as error:
+            refused[letter.id] = str(error)
+    writer.finish()
+    for letter in sent:
+        _mark(settings, writer, letter)
+    writer.finish()
+    return Replayed(len(sent), refused)
+
+
+def _parse(survey: str, message: Message) -> DeadLetter:
+    headers = headers_of(message)
+    value = message.value() or b""
+    return DeadLetter(
+        survey=survey,
+        topic=headers.get("dead.topic", b"").decode(),
+        partition=int(headers.get("dead.partition", b"-1")),
+        offset=int(headers.get("dead.offset", b"-1")),
+        stage=headers.get("dead.stage", b"").decode(),
+        reason=headers.get("dead.reason", b"").decode(errors="replace"),
+        traceback=headers.get("dead.traceback", b"").decode(errors="replace"),
+        timestamp=int(headers.get("dead.timestamp", b"0")),
+        key=message.key(),
+        headers={name[5:]: value for name, value in headers.items() if name.startswith("orig.")},
+        size=len(value),
+        at=(int(message.partition() or 0), int(message.offset() or 0)),
+    )
+
+
+def _with_mark(letter: DeadLetter, replayed: bool) -> DeadLetter:
+    return dataclasses.replace(letter, replayed=replayed)
+
+
+def _values(settings: Settings, chosen: Collection[DeadLetter]) -> Iterator[tuple[DeadLetter, bytes]]:
+    """Read the original bytes of letters, each dead-letter topic once."""
+    for survey in sorted({letter.survey for letter in chosen}):
+        topic = names.topic(survey, "dead", settings.topic_prefix)
+        left = {letter.at: letter for letter in chosen if letter.survey == survey}
+        marks = watermarks(settings, {topic: settings.partitions})
+        gone = [letter.id for (p, offset), letter in left.items() if offset < marks[topic, p][0]]
+        if gone:
+            raise BoomError(f"these dead letters are no longer in {topic}: {', '.join(gone)}")
+        client = consumer(settings)
+        try:
+            starts: dict[int, int] = {}
+            for partition, offset in left:
+                starts[partition] = min(offset, starts.get(partition, offset))
+            client.assign([TopicPartition(topic, p, offset) for p, offset in starts.items()])
+            while left:
+                messages = client.consume(1, timeout=TIMEOUT) + client.consume(500, timeout=0)
+                if not messages:
+                    raise ServiceError(f"Kafka at {settings.kafka} does not give the records of {topic}")
+                for message in messages:
+                    at = (int(message.partition() or 0), int(message.offset() or 0))
+                    if message.error() is None and at in left:
+                        yield left.pop(at), message.value() or b""
+        finally:
+            client.close()
+
+
+def _send(settings: Settings, writer: Writer, letter: DeadLetter, value: bytes) -> None:
+    raw = names.topic(letter.survey, "raw", settings.topic_prefix)
+    from_file = letter.topic.startswith(FILE)
+    if not from_file and (letter.topic != raw or letter.headers.get("role") == b"margin"):
+        headers = letter.headers.items()
+        writer.send(letter.topic, value, letter.key, letter.partition, headers, letter.timestamp)
+        return
+    batch = raw_records(value, get_survey(letter.survey), settings.partitions)
+    if batch.bad:
+        raise BadRecord(batch.bad[0][1])
+    for record in batch.records:
+        timestamp = 0 if from_file else letter.timestamp
+        writer.send(raw, record.value, record.key, record.partition, record.headers, timestamp)
+
+
+def _mark(settings: Settings, writer: Writer, letter: DeadLetter) -> None:
+    record = (letter.topic, letter.partition, letter.offset)
+    headers = letter_headers(letter.stage, letter.reason, record, letter.timestamp)
+    headers["dead.replayed"] = str(time.time_ns() // 1_000_000).encode()
+    topic = names.topic(letter.survey, "dead", settings.topic_prefix)
+    writer.send(topic, b"", letter.key, letter.at[0], headers.items())

@@ -1,0 +1,193 @@
+"""What the broker is doing, and what it lacks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pymongo.errors import PyMongoError
+
+from boom_streams import names
+from boom_streams.archive import mongo
+from boom_streams.crossmatch import CatalogStore, load_descriptions
+from boom_streams.errors import BoomError, CatalogError, ServiceError
+from boom_streams.kafka.clients import partition_counts, required_topics, topic_problems
+from boom_streams.kafka.offsets import committed, watermarks
+from boom_streams.operate import dead_letters, layouts
+
+if TYPE_CHECKING:
+    from boom_streams.settings import Settings
+
+__all__ = ["collect", "lag", "total_lag"]
+
+Marks = Mapping[tuple[str, int], tuple[int, int]]
+
+
+def collect(settings: Settings, interval: float = 1.0) -> dict[str, Any]:
+    """Everything that ``boom-streams status`` shows, ready for JSON.
+
+    Parameters
+    ----------
+    settings
+        Which broker.
+    interval
+        Seconds over which the rates are measured.
+
+    Returns
+    -------
+    dict
+        ``layout``, ``stages`` (a role, topic and group each: lag, records in the topic, records handled
+        a second, workers), ``topics`` (records, records a second), ``dead`` (letters not replayed, a survey
+        each), ``tables`` (records in the changelog, which compaction shrinks to the table's size),
+        ``archive`` (documents a collection), ``missing`` (sentences), ``without`` (what alerts go on without).
+    """
+    report: dict[str, Any] = {"kafka": settings.kafka, "layout": None, "stages": [], "topics": {}}
+    report |= {"dead": {}, "tables": {}, "archive": {}, "missing": [], "without": []}
+    try:
+        _kafka(settings, interval, report)
+    except BoomError as error:
+        report["missing"].append(str(error))
+    _archive(settings, report)
+    report["without"] += _absent_models(settings)
+    return report
+
+
+def lag(settings: Settings, running: str = "roles") -> dict[tuple[str, str], int]:
+    """Records that each role of a layout has still to handle, a (role, topic) each.
+
+    When all are 0, everything that was in the first topic is through the last: positions are read before
+    the topics' ends, and a stage commits after its output is confirmed.
+    """
+    positions = _positions(settings, running)
+    marks = _marks(settings)
+    return {
+        (role, topic): _behind(marks, known, topic)
+        for role, known in positions.items()
+        for topic in layouts.topics_of(settings, role)
+    }
+
+
+def total_lag(settings: Settings, running: str = "roles") -> int:
+    """Records that are still to be handled by anyone."""
+    return sum(lag(settings, running).values())
+
+
+def _kafka(settings: Settings, interval: float, report: dict[str, Any]) -> None:
+    existing = partition_counts(settings)
+    report["missing"] += topic_problems(settings, existing)
+    try:
+        report["layout"] = layouts.current(settings)
+    except ServiceError:
+        raise
+    except BoomError as error:
+        report["missing"].append(str(error))
+    running = report["layout"] or "roles"
+    before, first, began = _positions(settings, running), _marks(settings), time.monotonic()
+    time.sleep(interval)
+    after, marks, seconds = _positions(settings, running), _marks(settings), time.monotonic() - began
+    workers = layouts.members(settings)
+    for role, positions in after.items():
+        group = names.group_id(role, settings.topic_prefix)
+        if not workers.get(group):
+            hint = "start them with `boom-streams up`"
+            report["missing"].append(f"no worker runs as `{role}` (group {group}); {hint}")
+        for topic in layouts.topics_of(settings, role):
+            done = _handled(before[role], positions, topic)
+            report["stages"].append(
+                {
+                    "role": role,
+                    "topic": topic,
+                    "group": group,
+                    "workers": workers.get(group, 0),
+                    "lag": _behind(marks, positions, topic),
+                    "per_second": round(done / seconds, 1),
+                }
+            )
+    for topic in sorted({topic for topic, _ in marks}):
+        rate = round(_grown(first, marks, topic) / seconds, 1)
+        report["topics"][topic] = {"records": _records(marks, topic), "per_second": rate}
+    for table in names.TABLES:
+        changelog = names.changelog_topic(table, settings.topic_prefix)
+        report["tables"][table] = _records(marks, changelog)
+    report["dead"] = dead_letters.count(settings)
+
+
+def _archive(settings: Settings, report: dict[str, Any]) -> None:
+    try:
+        database = mongo.database(settings)
+        present = set(database.list_collection_names())
+        for survey in settings.surveys:
+            for kind in ("alerts", "alerts_aux", "alerts_cutouts", "filter_matches"):
+                name = names.collection(survey, kind)
+                if name in present:
+                    report["archive"][name] = database[name].estimated_document_count()
+                else:
+                    hint = "create it with `boom-streams init`"
+                    report["missing"].append(f"collection {name} does not exist; {hint}")
+        try:
+            report["without"] += _absent_catalogs(settings, CatalogStore(database))
+        except CatalogError as error:
+            report["missing"].append(str(error))
+        if not database["filters"].count_documents({"active": True}, limit=1):
+            report["missing"].append("no filter is active; add one with `boom-streams filters add`")
+    except PyMongoError as error:
+        reason = str(error).split(",")[0]
+        report["missing"].append(
+            f"MongoDB does not answer ({reason}); start it with `boom-streams services start`, or set "
+            "BOOM_MONGO_URI to one that runs"
+        )
+
+
+def _absent_catalogs(settings: Settings, store: CatalogStore) -> list[str]:
+    """Say with which configured catalogues no alert is matched."""
+    imported = {each.catalog.name for each in store.load()}
+    described = load_descriptions(settings.catalogs_dir).values()
+    absent = [c.name for c in described if c.name not in imported and {*c.surveys} & {*settings.surveys}]
+    hint = "import them with `boom-streams catalogs import`"
+    return [f"catalogues that are not imported: {', '.join(absent)}; {hint}"] if absent else []
+
+
+def _absent_models(settings: Settings) -> list[str]:
+    """Say which configured models are not in this machine's folder."""
+    from boom_streams.models.registry import MODELS
+
+    folder = settings.models_folder
+    absent = [name for name in settings.models if name not in MODELS or not (folder / MODELS[name].file).is_file()]
+    hint = "install them with `boom-streams models install`"
+    return [f"models that are not in {folder}: {', '.join(absent)}; {hint}"] if absent else []
+
+
+def _marks(settings: Settings) -> Marks:
+    """First and next offsets of every partition of this broker's topics that exist."""
+    existing = partition_counts(settings)
+    filters = names.filter_topic("", settings.topic_prefix)
+    ours = {*required_topics(settings), *(topic for topic in existing if topic.startswith(filters))}
+    return watermarks(settings, {topic: existing[topic] for topic in ours & existing.keys()})
+
+
+def _positions(settings: Settings, running: str) -> dict[str, layouts.Offsets]:
+    return {
+        role: committed(
+            settings,
+            names.group_id(role, settings.topic_prefix),
+            dict.fromkeys(layouts.topics_of(settings, role), settings.partitions),
+        )
+        for role in layouts.roles_of(running)
+    }
+
+
+def _behind(marks: Marks, positions: layouts.Offsets, topic: str) -> int:
+    return sum(high - max(low, positions.get(where, low)) for where, (low, high) in marks.items() if where[0] == topic)
+
+
+def _handled(before: layouts.Offsets, after: layouts.Offsets, topic: str) -> int:
+    return sum(offset - before.get(where, offset) for where, offset in after.items() if where[0] == topic)
+
+
+def _records(marks: Marks, topic: str) -> int:
+    return sum(high - low for where, (low, high) in marks.items() if where[0] == topic)
+
+
+def _grown(before: Marks, after: Marks, topic: str) -> int:
+    return sum(high - before.get(where, (0, high))[1] for where, (_, high) in after.items() if where[0] == topic)

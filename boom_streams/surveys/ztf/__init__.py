@@ -1,0 +1,5 @@
+"""ZTF, the Zwicky Transient Facility."""
+
+from boom_streams.surveys.ztf.packets import SURVEY
+
+__all__ = ["SURVEY"]

@@ -1,0 +1,1 @@
+"""The table of objects: histories in chunks of a month."""

@@ -1,0 +1,104 @@
+"""Importing, listing and describing catalogues from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from boom_streams.crossmatch import Catalog
+from boom_streams.settings import Settings
+from tests.conftest import MakeSettings
+from tests.support import commands
+
+STARS = "RAJ2000,DEJ2000,objID,mag\n" + "".join(f"{i},{i - 10},{i},15.5\n" for i in range(30))
+
+
+@pytest.fixture
+def own(make_settings: MakeSettings, tmp_path: Path) -> Settings:
+    """Settings with a folder of descriptions, and a file to describe."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "stars.csv").write_text(STARS)
+    return make_settings(catalogs_dir=tmp_path / "own")
+
+
+def run(settings: Settings, *arguments: str | Path, code: int = 0) -> str:
+    return commands.run(settings, "catalogs", *arguments, code=code)
+
+
+def test_from_a_file_to_a_catalogue_in_use(own: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "stars.csv"
+    told = run(own, "import", "STARS", file, code=1)
+    assert "Error: STARS has no description; make one with `boom-streams catalogs describe STARS FILE > " in told
+    described = run(own, "describe", "STARS", file)
+    assert 'ra = "RAJ2000"\ndec = "DEJ2000"\n' in described
+    assert 'id = "objID"' in described
+    (tmp_path / "own" / "STARS.toml").write_text(described)
+    told = run(own, "import", "STARS", file)
+    assert "position RAJ2000, DEJ2000; _id objID" in told
+    assert ": 30 sources in " in told
+    assert "STARS is already there, version " in run(own, "import", "STARS", file)
+    assert "imported STARS" in run(own, "import", "STARS", file, "--again", "--quiet")
+
+
+def test_the_table_says_what_is_in_use_and_what_is_absent(own: Settings, tmp_path: Path) -> None:
+    for name in ("STARS", "GONE"):
+        (tmp_path / "own" / f"{name}.toml").write_text('radius = 1.5\nabout = "some stars"\n')
+        run(own, "import", name, tmp_path / "stars.csv")
+    assert row(own, "STARS")[:5] == ["STARS", '1.5"', "nearest", "ZTF", row(own, "STARS")[4]]
+    assert row(own, "STARS")[5:] == ["30", "in use", "some stars"]
+    assert row(own, "Gaia_DR3")[4:7] == ["", "", "not imported"]
+    (tmp_path / "own" / "STARS.toml").write_text("radius = 2.5\n")
+    (tmp_path / "own" / "GONE.toml").unlink()
+    state = " ".join(line[6] for line in rows(own))
+    assert "description has changed" in state
+    assert "no description any more" in state
+    assert row(own, "STARS")[1] == '1.5"', "alerts are matched as it was described when it was imported"
+
+
+def rows(settings: Settings) -> list[list[str]]:
+    lines = [line for line in run(settings, "list").splitlines() if "│" in line]
+    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+
+
+def row(settings: Settings, name: str) -> list[str]:
+    return next(cells for cells in rows(settings) if cells[0] == name)
+
+
+def test_what_was_rejected_is_shown(own: Settings, tmp_path: Path) -> None:
+    (tmp_path / "own" / "STARS.toml").write_text("radius = 1.5\n")
+    (tmp_path / "stars.csv").write_text(STARS + ",1,99,\n")
+    assert "3.23 % of 31 rows would be rejected" in run(own, "import", "STARS", tmp_path / "stars.csv", code=1)
+    told = run(own, "import", "STARS", tmp_path / "stars.csv", "--max-rejected", "5")
+    assert "rejected 1 row: no position (first: " in told
+    assert "stars.csv, line 32" in told
+
+
+def test_a_wrong_description_is_named(own: Settings, tmp_path: Path) -> None:
+    (tmp_path / "own" / "STARS.toml").write_text("radius = 700\n")
+    for arguments in (["list"], ["import", "STARS", str(tmp_path / "stars.csv")]):
+        told = run(own, *arguments, code=1)
+        assert "STARS.toml: radius: Input should be less than or equal to 600" in told
+
+
+def test_without_mongodb_it_says_what_to_do(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pymongo.errors import ServerSelectionTimeoutError
+
+    from boom_streams.crossmatch import CatalogStore
+
+    def fail(_: CatalogStore) -> None:
+        raise ServerSelectionTimeoutError("connection refused")
+
+    monkeypatch.setattr(CatalogStore, "list_all", fail)
+    told = run(own, "list", code=1)
+    assert "MongoDB does not answer; start it with `boom-streams services start`, or set BOOM_MONGO_URI" in told
+
+
+def test_the_description_is_read_with_the_catalogue(own: Settings, tmp_path: Path) -> None:
+    (tmp_path / "own" / "NED.toml").write_text('radius = 1.5\nra = "RAJ2000"\ndec = "DEJ2000"\n')
+    run(own, "import", "NED", tmp_path / "stars.csv")
+    from boom_streams.archive import mongo
+    from boom_streams.crossmatch import CatalogStore
+
+    (found,) = CatalogStore(mongo.database(own)).load("ZTF")
+    assert found.catalog == Catalog(name="NED", radius=1.5, ra="RAJ2000", dec="DEJ2000")

@@ -1,0 +1,197 @@
+"""Dead letters: listed once, shown whole, replayed to where they came from."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import fastavro
+import pytest
+from click.testing import CliRunner
+
+from boom_streams import names
+from boom_streams.cli import cli
+from boom_streams.errors import BoomError
+from boom_streams.kafka import clients
+from boom_streams.kafka.offsets import headers_of, scan
+from boom_streams.kafka.writer import Writer
+from boom_streams.operate import dead_letters
+from boom_streams.operate.supervise import environment
+from boom_streams.settings import Settings
+
+SCHEMA = {
+    "type": "record",
+    "name": "alert",
+    "fields": [
+        {"name": "objectId", "type": "string"},
+        {"name": "candid", "type": "long"},
+        {
+            "name": "candidate",
+            "type": {
+                "type": "record",
+                "name": "candidate",
+                "fields": [{"name": name, "type": "double"} for name in ("jd", "ra", "dec")],
+            },
+        },
+    ],
+}
+
+
+def alert(candid: int = 1) -> bytes:
+    stream = io.BytesIO()
+    candidate = {"jd": 2460000.5, "ra": 1.0, "dec": 2.0}
+    fastavro.writer(stream, SCHEMA, [{"objectId": "ZTF", "candid": candid, "candidate": candidate}])
+    return stream.getvalue()
+
+
+@pytest.fixture
+def settings(make_settings) -> Settings:
+    made = make_settings(partitions=2)
+    clients.ensure_topics(made)
+    return made
+
+
+def topic(settings: Settings, stage: str) -> str:
+    return names.topic("ZTF", stage, settings.topic_prefix)
+
+
+def bury(
+    settings: Settings,
+    stage: str,
+    value: bytes,
+    offset: int,
+    *,
+    source: str = "raw",
+    copies: int = 1,
+    **orig: bytes,
+) -> str:
+    """Put a letter where a stage would; return its id."""
+    record = (topic(settings, source), 1, offset)
+    headers = dead_letters.letter_headers(stage, f"{stage} says no", record, 1_700_000_000_000, orig, "Traceback …")
+    writer = Writer(settings)
+    for _ in range(copies):
+        writer.send(topic(settings, "dead"), value, b"key", 1, headers.items())
+    writer.finish()
+    return f"{record[0]}/1/{offset}"
+
+
+def run(settings: Settings, *arguments: str, code: int = 0) -> str:
+    from boom_streams.settings import settings as read_once
+
+    read_once.cache_clear()
+    result = CliRunner(env=environment(settings)).invoke(cli, ["dead", *arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_copies_of_a_letter_count_once(settings: Settings) -> None:
+    bury(settings, "enrich", b"one", 7, copies=3)
+    bury(settings, "classify", b"two", 7, source="enriched")
+    found = dead_letters.letters(settings)
+    assert [(a.stage, a.offset, a.size) for a in found] == [("classify", 7, 3), ("enrich", 7, 3)]
+    assert dead_letters.count(settings) == {"ZTF": 2}
+
+
+def test_a_letter_has_all_of_the_record(settings: Settings) -> None:
+    name = bury(settings, "enrich", b"bytes", 7, role=b"margin", empty=b"")
+    (letter,) = dead_letters.letters(settings)
+    assert letter.id == name
+    assert (letter.key, letter.headers) == (b"key", {"role": b"margin", "empty": b""})
+    assert (letter.reason, letter.traceback) == ("enrich says no", "Traceback …")
+    assert letter.timestamp == 1_700_000_000_000
+    assert dead_letters.read_value(settings, letter) == b"bytes"
+
+
+def test_a_letter_from_raw_is_keyed_anew(settings: Settings) -> None:
+    value = alert()
+    bury(settings, "enrich", value, 7)
+    done = dead_letters.replay(settings, dead_letters.letters(settings))
+    assert (done.sent, done.refused) == (1, {})
+    (message,) = scan(settings, [topic(settings, "raw")])
+    assert message.value() == value
+    assert message.key() != b"key"
+    assert message.timestamp()[1] == 1_700_000_000_000
+
+
+@pytest.mark.parametrize(("source", "headers"), [("enriched", {"a": b"1"}), ("raw", {"role": b"margin"})])
+def test_any_other_letter_goes_back_as_it_was(settings: Settings, source: str, headers: dict) -> None:
+    bury(settings, "classify", b"\x00any", 7, source=source, **headers)
+    dead_letters.replay(settings, dead_letters.letters(settings))
+    (message,) = scan(settings, [topic(settings, source)])
+    assert (message.value(), message.key(), message.partition()) == (b"\x00any", b"key", 1)
+    assert headers_of(message) == headers
+    assert message.timestamp()[1] == 1_700_000_000_000
+
+
+def test_replayed_letters_leave_the_list_and_a_new_failure_is_a_new_letter(settings: Settings) -> None:
+    bury(settings, "classify", b"x", 7, source="enriched")
+    dead_letters.replay(settings, dead_letters.letters(settings))
+    assert dead_letters.letters(settings) == []
+    assert [a.replayed for a in dead_letters.letters(settings, replayed=True)] == [True]
+    bury(settings, "classify", b"x", 7, source="enriched")  # the same letter, delivered late
+    assert dead_letters.letters(settings) == []
+    bury(settings, "classify", b"x", 12, source="enriched")
+    assert [a.offset for a in dead_letters.letters(settings)] == [12]
+
+
+def test_what_is_still_no_alert_is_not_written(settings: Settings) -> None:
+    name = bury(settings, "enrich", b"no avro", 7)
+    bury(settings, "enrich", alert(), 8)
+    done = dead_letters.replay(settings, dead_letters.letters(settings))
+    assert done.sent == 1
+    assert list(done.refused) == [name]
+    assert [a.id for a in dead_letters.letters(settings)] == [name]
+    assert len(list(scan(settings, [topic(settings, "raw")]))) == 1
+
+
+def test_many_letters_are_replayed_each_once(settings: Settings) -> None:
+    writer = Writer(settings)
+    for number in range(1200):
+        record = (topic(settings, "enriched"), 0, number)
+        headers = dead_letters.letter_headers("classify", "no", record, 1_700_000_000_000)
+        writer.send(topic(settings, "dead"), b"%d" % number, None, number % 2, headers.items())
+    writer.finish()
+    chosen = [letter for letter in dead_letters.letters(settings) if letter.offset % 3 == 0]
+    assert dead_letters.replay(settings, chosen).sent == 400
+    found = sorted(int(m.value()) for m in scan(settings, [topic(settings, "enriched")]))
+    assert found == list(range(0, 1200, 3))
+    assert dead_letters.count(settings) == {"ZTF": 800}
+
+
+def test_list_and_show(settings: Settings, tmp_path: Path) -> None:
+    name = bury(settings, "enrich", b"bytes", 7)
+    bury(settings, "classify", b"other", 7, source="enriched")
+    (line,) = run(settings, "list", "--stage", "enrich", "--json").splitlines()
+    assert json.loads(line)["record"] == name
+    assert "classify says no" in run(settings, "list")
+    shown = run(settings, "show", name, "--save", str(tmp_path / "a.avro"))
+    assert "enrich says no" in shown
+    assert "Traceback …" in shown
+    assert (tmp_path / "a.avro").read_bytes() == b"bytes"
+
+
+def test_replay_of_chosen_and_of_all(settings: Settings) -> None:
+    name = bury(settings, "enrich", alert(1), 7)
+    bury(settings, "enrich", alert(2), 8)
+    bury(settings, "classify", b"x", 8, source="enriched")
+    assert "replayed 1 of 1" in run(settings, "replay", name)
+    assert "replayed 1 of 1" in run(settings, "replay", "--all", "--stage", "classify")
+    assert "replayed 1 of 1" in run(settings, "replay", "--all")
+    assert "no dead letters" in run(settings, "list")
+
+
+def test_mistakes_are_explained(settings: Settings) -> None:
+    assert "no dead letter ztf.raw/0/1" in run(settings, "show", "ztf.raw/0/1", code=1)
+    assert "name the records, or say --all" in run(settings, "replay", code=2)
+
+
+def test_a_letter_that_retention_took_is_named(settings: Settings) -> None:
+    bury(settings, "enrich", b"x", 7)
+    (letter,) = dead_letters.letters(settings)
+    from confluent_kafka import TopicPartition
+
+    (future,) = clients.admin(settings).delete_records([TopicPartition(topic(settings, "dead"), 1, 1)]).values()
+    future.result()
+    with pytest.raises(BoomError, match="no longer in"):
+        dead_letters.read_value(settings, letter)

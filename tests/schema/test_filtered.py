@@ -1,0 +1,55 @@
+"""A filtered record is the same bytes, whichever process encodes it: what is sent again can be recognised."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+
+import fastavro
+import pytest
+
+from boom_streams.schema.filtered import Passed, decode_filtered, decode_matches, encode_body, filtered_schema
+from boom_streams.surveys import get_survey
+
+RECORD = {
+    **{"survey": "ZTF", "objectId": "ZTF00aaaaaaa", "candid": 42, "jd": 2460000.5, "ra": 10.0, "dec": 20.0},
+    **{"programid": 1, "received": 2460001.5, "history": "complete", "classifications": {}},
+    "alert": {"candidate": {"band": "g", "magpsf": 18.0, "sigmapsf": 0.1}},
+}
+CODE = "from tests.schema.test_filtered import encoded; print(encoded().hex())"
+
+
+class _NoSeries:
+    raw = b"\x05\x00\x00\x00\x00"
+
+
+def encoded() -> bytes:
+    passed = [Passed("1", "bright", "a", "{}")]
+    record = {**RECORD, "series": _NoSeries()}
+    return b"".join(encode_body(get_survey("ZTF"), record, frozenset({1}), None).container(passed))
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2", "3"])
+def test_bytes_do_not_depend_on_the_process(hash_seed: str) -> None:
+    variables = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", CODE], env=variables, capture_output=True, text=True, check=True)
+    assert bytes.fromhex(done.stdout.strip()) == encoded()
+
+
+def test_the_record_can_be_read() -> None:
+    assert decode_filtered(encoded())["candid"] == 42
+
+
+def test_matches_are_read_without_the_rest() -> None:
+    whole, matches = decode_filtered(encoded()), decode_matches(encoded())
+    assert matches == {name: whole[name] for name in matches}
+    assert [passed["name"] for passed in matches["filters"]] == ["bright"]
+    assert "photometry" not in matches
+
+
+def test_matches_of_another_writer_are_read_too() -> None:
+    stream = io.BytesIO()
+    fastavro.writer(stream, filtered_schema(), [decode_filtered(encoded())], codec="deflate")
+    assert decode_matches(stream.getvalue()) == decode_filtered(encoded())
