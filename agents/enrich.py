@@ -12,12 +12,12 @@ from boom_streams import names
 from boom_streams.agents.delivery.loop import Process, Record, Result, Work
 from boom_streams.agents.delivery.output import Send
 from boom_streams.archive import mongo
+from boom_streams.astro import times
 from boom_streams.astro.sky import cells as cells_of
-from boom_streams.astro.sky import raw_partition
 from boom_streams.crossmatch import CatalogStore, Crossmatcher, Matches, load_descriptions
 from boom_streams.errors import BadRecord, CatalogError
 from boom_streams.ingest import raw_records as raw
-from boom_streams.schema import bson_records
+from boom_streams.kafka.partitions import raw_partition
 from boom_streams.settings import Settings
 from boom_streams.surveys import Alert, Survey, get_survey
 from boom_streams.tables import cells
@@ -134,7 +134,7 @@ def _sighting(work: Work, record: Record, where: Mapping[str, Any]) -> cells.Sig
 
 
 def _enriched(config: Settings, record: Record, alert: Alert, matches: Matches) -> Result:
-    value = enriched_record(alert, bson_records.julian_date(record.timestamp * 1000), matches)
+    value = enriched_record(alert, times.julian_date(record.timestamp * 1000), matches)
     key = alert.object_id.encode()
     topic = names.topic(alert.survey, "enriched", config.topic_prefix)
     return Result([Send(topic, key, value, raw_partition(key, config.partitions))])

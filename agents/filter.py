@@ -15,7 +15,7 @@ from boom_streams.agents.delivery.loop import Process, Record, Result, Work
 from boom_streams.agents.delivery.output import Send
 from boom_streams.archive import Archive, mongo
 from boom_streams.filters import Evaluator, Filter, FilterStore, Match
-from boom_streams.kafka import clients, offsets
+from boom_streams.kafka import offsets, topics
 from boom_streams.schema import bson_records
 from boom_streams.schema.filtered import Passed, encode_body
 from boom_streams.settings import Settings
@@ -76,7 +76,7 @@ class _Stage:
             self._filters[survey] = self._store.load_active(survey)
             for found in self._filters[survey]:
                 if found.name not in self._topics:
-                    clients.ensure_filter_topic(self._config, found.name)
+                    topics.ensure_filter_topic(self._config, found.name)
                     self._topics.add(found.name)
         self._loaded = time.monotonic()
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.chain import Marks
 from boom_streams import names
-from boom_streams.kafka.offsets import scan
+from boom_streams.kafka.reading import scan
 from boom_streams.publish.results import decode
 from boom_streams.schema import bson_records
 

@@ -1,7 +1,6 @@
 """Positions on the sky: HEALPix cells, what lies at a cell's edge, galactic coordinates, separations.
 
 * Cells: HEALPix, nested, of ICRS positions in degrees (Gorski et al. 2005)
-  x A stage's key is the cell as decimal ASCII; its partition is that of Kafka's Java clients (murmur2)
 * Neighbours: the other cells that a small disc around a position touches
 """
 
@@ -9,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,9 +20,7 @@ __all__ = [
     "coordinates",
     "galactic",
     "mean_position",
-    "murmur2",
     "neighbour_cells",
-    "raw_partition",
     "separation_arcsec",
 ]
 
@@ -127,28 +123,6 @@ def separation_arcsec(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: Arr
     )
     along = np.sin(lat1) * np.sin(lat2) + np.cos(lat1) * np.cos(lat2) * np.cos(turn)
     return np.asarray(np.degrees(np.arctan2(across, along)) * 3600.0, np.float64)
-
-
-def murmur2(data: bytes) -> int:
-    """Kafka's 32-bit MurmurHash2 (`org.apache.kafka.common.utils.Utils.murmur2`), as an unsigned number."""
-    mask, mix = 0xFFFFFFFF, 0x5BD1E995
-    size = len(data)
-    value = 0x9747B28C ^ size
-    for at in range(0, size - 3, 4):
-        word = int.from_bytes(data[at : at + 4], "little") * mix & mask
-        word = (word ^ word >> 24) * mix & mask
-        value = value * mix & mask ^ word
-    rest = data[size & ~3 :]
-    if rest:
-        value = (value ^ int.from_bytes(rest, "little")) * mix & mask
-    value = (value ^ value >> 13) * mix & mask
-    return value ^ value >> 15
-
-
-@lru_cache(maxsize=1 << 17)
-def raw_partition(key: bytes, partitions: int) -> int:
-    """Partition of a key, as Kafka's default partitioner chooses it."""
-    return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 def _locate(ra: Floats, dec: Floats, nside: int) -> tuple[Integers, Floats, Floats]:

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 from pymongo.database import Database
 
-from boom_streams.astro import sky
+from boom_streams.astro import sky, times
 from boom_streams.catalogs.columns import Columns, choose, stored_type
 from boom_streams.catalogs.reader import Source, open_source
 from boom_streams.catalogs.rows import Rejected, Rows, read_rows
@@ -33,7 +33,6 @@ from boom_streams.crossmatch.description import Catalog
 from boom_streams.crossmatch.store import CatalogStore
 from boom_streams.crossmatch.tiles import pack
 from boom_streams.errors import CatalogError
-from boom_streams.schema import bson_records
 
 __all__ = ["Import", "Progress", "Report", "version_of"]
 
@@ -226,7 +225,7 @@ class Import:
             "rejected": report.rejected.counts,
             "columns": {"ra": columns.ra, "dec": columns.dec, "_id": columns.id, "stored": list(columns.stored)},
             "files": [{"path": str(path), "size": path.stat().st_size} for path in self.files],
-            "imported_at": bson_records.julian_date(time.time() * 1000),
+            "imported_at": times.julian_date(time.time() * 1000),
         }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from boom_streams.operate.dead_letters import DeadLetter
+    from boom_streams.schema.dead_letters import DeadLetter
 
 __all__ = ["command"]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from boom_streams import names
 from boom_streams.errors import BoomError
 from boom_streams.ingest.replay import Counts, replay
-from boom_streams.kafka import offsets
+from boom_streams.kafka import offsets, reading
 from boom_streams.kafka.clients import partition_counts
 from boom_streams.operate import layouts, status
 from boom_streams.operate.prepare import initialise
@@ -224,7 +224,7 @@ def _collect(settings: Settings, survey: str, before: Marks, outcome: Outcome) -
         outcome.stages[stage] = sum(high - before[where][1] for where, (_, high) in after.items() if where[0] == topic)
     filtered = names.topic(survey, "filtered", settings.topic_prefix)
     since = {where: high for where, (_, high) in before.items()}
-    containers = [message.value() or b"" for message in offsets.scan(settings, [filtered], since)]
+    containers = [message.value() or b"" for message in reading.scan(settings, [filtered], since)]
     passed = [Passing(decode(container), container) for container in containers]
     outcome.alerts = list({alert.identity: alert for alert in passed}.values())
     outcome.alerts.sort(key=lambda alert: (alert.alert["objectId"], alert.alert["candid"]))

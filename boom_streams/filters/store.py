@@ -13,11 +13,11 @@ import bson
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
+from boom_streams.astro import times
 from boom_streams.errors import FilterError
 from boom_streams.filters.document import Filter, check_name, check_permissions, check_survey, parse_pipeline
 from boom_streams.filters.language.translate import translate
 from boom_streams.filters.language.validate import Stage, validate
-from boom_streams.schema import bson_records
 
 __all__ = ["Added", "FilterStore", "check_pipeline"]
 
@@ -209,4 +209,4 @@ class FilterStore:
 
 def _now() -> float:
     """Julian date, UTC."""
-    return bson_records.julian_date(time.time() * 1000)
+    return times.julian_date(time.time() * 1000)

@@ -16,6 +16,7 @@ from bson.int64 import Int64
 from boom_streams.astro import sky
 from boom_streams.avro import containers as avro
 from boom_streams.errors import BadRecord
+from boom_streams.kafka.partitions import raw_partition
 from boom_streams.surveys.base import Position, Survey
 
 __all__ = [
@@ -114,7 +115,7 @@ def is_placed(key: bytes | None, partition: int, partitions: int, cell: int | No
         return False
     if cell is not None and key != cell_key(cell):
         return False
-    return key == cell_key(int(key)) and sky.raw_partition(key, partitions) == partition
+    return key == cell_key(int(key)) and raw_partition(key, partitions) == partition
 
 
 def _position(container: bytes, survey: Survey) -> Position:
@@ -136,12 +137,12 @@ def _place(
     around = sky.neighbour_cells(ra, dec, NSIDE, MARGIN_ARCSEC)
     for (source, value), at, cell, others in zip(values, positions, own, around, strict=True):
         key = cell_key(cell)
-        partition = sky.raw_partition(key, partitions)
+        partition = raw_partition(key, partitions)
         batch.records.append(RawRecord(key, value, partition, (), at.object_id, at.candid, source))
         reached = {partition}
         for other in others:
             key = cell_key(other)
-            partition = sky.raw_partition(key, partitions)
+            partition = raw_partition(key, partitions)
             if partition not in reached:
                 reached.add(partition)
                 value = _margin_value(survey, at)

@@ -16,7 +16,7 @@ from boom_streams.ingest.files import Container, ReadAhead, containers, find_sou
 from boom_streams.ingest.raw_records import RawBatch, RawRecord, raw_batch
 from boom_streams.kafka.clients import MAX_BYTES
 from boom_streams.kafka.writer import Writer
-from boom_streams.operate.dead_letters import FILE, letter_headers
+from boom_streams.schema.dead_letters import FILE, letter_headers
 from boom_streams.surveys import get_survey
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from boom_streams.astro.fits import Image
 from boom_streams.errors import BadRecord
 from boom_streams.models.features import History, acai, btsbot
 from boom_streams.models.files import state
-from boom_streams.models.images import Image
 from boom_streams.models.registry import MODELS, Model
 
 __all__ = ["Scorer", "Scores", "Subject"]

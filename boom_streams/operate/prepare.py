@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from boom_streams.archive import ensure, mongo
-from boom_streams.kafka.clients import ensure_topics
+from boom_streams.kafka.topics import ensure_topics
 from boom_streams.settings import Settings
 
 __all__ = ["initialise"]

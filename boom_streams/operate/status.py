@@ -12,8 +12,9 @@ from boom_streams import names
 from boom_streams.archive import mongo
 from boom_streams.crossmatch import CatalogStore, load_descriptions
 from boom_streams.errors import BoomError, CatalogError, ServiceError
-from boom_streams.kafka.clients import partition_counts, required_topics, topic_problems
+from boom_streams.kafka.clients import partition_counts
 from boom_streams.kafka.offsets import committed, watermarks
+from boom_streams.kafka.topics import required_topics, topic_problems
 from boom_streams.operate import dead_letters, layouts
 
 if TYPE_CHECKING:

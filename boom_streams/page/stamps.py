@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from boom_streams.astro.fits import pixels
 from boom_streams.errors import BadRecord
-from boom_streams.models.images import pixels
 
 __all__ = ["NAMES", "Stamp", "encode_png", "grey_levels", "stamps"]
 

@@ -17,11 +17,12 @@ from boom_streams.archive import mongo
 from boom_streams.demo import run
 from boom_streams.filters import FilterStore
 from boom_streams.ingest.replay import Counts, replay
-from boom_streams.kafka.offsets import scan
+from boom_streams.kafka.reading import scan
 from boom_streams.operate import dead_letters
 from boom_streams.operate.prepare import initialise
 from boom_streams.operate.supervise import Supervisor
 from boom_streams.publish.results import decode
+from boom_streams.schema.dead_letters import DeadLetter
 from boom_streams.settings import Settings
 from tests.acceptance.transients import fast_transients
 from tests.conftest import MakeSettings, own_settings
@@ -78,7 +79,7 @@ class Nights:
     twice: Archive
     changes: dict[str, list[str]]
     passed: dict[str, list[int]]
-    letters: list[dead_letters.DeadLetter]
+    letters: list[DeadLetter]
 
 
 def archive(settings: Settings) -> Archive:

@@ -19,7 +19,7 @@ from boom_streams.cli import cli
 from boom_streams.demo import run
 from boom_streams.filters import FilterStore
 from boom_streams.ingest.replay import replay
-from boom_streams.kafka import offsets
+from boom_streams.kafka import reading
 from boom_streams.kafka.writer import Writer
 from boom_streams.operate import dead_letters
 from boom_streams.operate.supervise import Supervisor, environment
@@ -73,7 +73,7 @@ def roles(session_settings: MakeSettings, tmp_path_factory: pytest.TempPathFacto
 
 def records(settings: Settings, stage: str) -> int:
     topic = names.topic("ZTF", stage, settings.topic_prefix)
-    return sum(1 for _ in offsets.scan(settings, [topic]))
+    return sum(1 for _ in reading.scan(settings, [topic]))
 
 
 def bright(folder: Path) -> set[int]:

@@ -21,10 +21,10 @@ from boom_streams import services as local
 from boom_streams.archive import mongo
 from boom_streams.demo import run
 from boom_streams.ingest.replay import replay
-from boom_streams.kafka.clients import ensure_topics, partition_counts, required_topics
-from boom_streams.kafka.offsets import scan
+from boom_streams.kafka.clients import partition_counts
+from boom_streams.kafka.reading import scan
+from boom_streams.kafka.topics import ensure_topics, required_topics
 from boom_streams.operate.supervise import environment
-from boom_streams.schema import bson_records
 from boom_streams.settings import Settings
 from tests.acceptance.conftest import Archive, Nights, archive, packets
 from tests.support.waiting import wait_for
@@ -156,9 +156,7 @@ def test_a_night_from_a_plain_producer_ends_with_the_same_documents(
     assert len({message.partition() for message in scan(settings, [raw]) if message.key() is None}) > 1
     times = ("created_at", "updated_at")
     for kind in ("alerts", "alerts_aux"):
-        assert {document[name] for document in found[kind].values() for name in times} == {
-            bson_records.julian_date(sent_at)
-        }
+        assert {document[name] for document in found[kind].values() for name in times} == {times.julian_date(sent_at)}
     several = _objects_with_several_alerts(nights.once)
     assert found["alerts_cutouts"] == nights.once["alerts_cutouts"]
     assert 0 < len(several) < 50

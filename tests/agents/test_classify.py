@@ -14,8 +14,8 @@ from boom_streams import names
 from boom_streams.agents import classify
 from boom_streams.agents.delivery.loop import Record
 from boom_streams.archive import Archive, ensure
-from boom_streams.astro import sky
 from boom_streams.errors import SettingsError
+from boom_streams.kafka import partitions
 from boom_streams.models import MODELS
 from boom_streams.schema import records as schemas
 from boom_streams.settings import Settings
@@ -35,7 +35,7 @@ def archive(settings: Settings) -> Iterator[Archive]:
 
 
 def enriched(config: Settings, *containers: bytes) -> list[Record]:
-    partition = sky.raw_partition(OBJECT, config.partitions)
+    partition = partitions.raw_partition(OBJECT, config.partitions)
     topic = names.topic("ZTF", "enriched", config.topic_prefix)
     return [
         Record(topic, partition, offset, 1.7e9, OBJECT, value, {})

@@ -12,9 +12,9 @@ import pytest
 
 from boom_streams.agents import enrich
 from boom_streams.agents.delivery.loop import Process, Record, Result
-from boom_streams.astro import sky
 from boom_streams.avro import containers as avro
 from boom_streams.ingest import raw_records as raw
+from boom_streams.kafka import partitions
 from boom_streams.schema import records as schemas
 from boom_streams.settings import Settings, load_settings
 from boom_streams.tables import cells
@@ -108,7 +108,7 @@ def test_an_alert_in_its_place(config: Settings, table: MemoryTable) -> None:
     (send,) = result.sends
     assert result.dead is None
     assert (send.topic, send.key, send.headers) == ("p.ztf.enriched", b"ZTF00aaaaaaa", ())
-    assert send.partition == sky.raw_partition(b"ZTF00aaaaaaa", PARTITIONS)
+    assert send.partition == partitions.raw_partition(b"ZTF00aaaaaaa", PARTITIONS)
     schemas.check("enriched", send.value)
     value = bson.decode(send.value)
     assert value["received"] == pytest.approx(TIMESTAMP / 86400 + 2440587.5, abs=1e-9)
@@ -147,10 +147,10 @@ def test_a_record_in_the_wrong_place_is_written_again(config: Settings, table: M
     key = right.key or b""
     wrong = {
         "no key": record(data),
-        "another key": record(data, key=b"1", partition=sky.raw_partition(b"1", PARTITIONS)),
+        "another key": record(data, key=b"1", partition=partitions.raw_partition(b"1", PARTITIONS)),
         "no cell": record(data, key=b"ZTF00aaaaaaa"),
         "another partition": record(data, key=key, partition=(right.partition + 1) % PARTITIONS),
-        "leading zero": record(data, key=b"0" + key, partition=sky.raw_partition(b"0" + key, PARTITIONS)),
+        "leading zero": record(data, key=b"0" + key, partition=partitions.raw_partition(b"0" + key, PARTITIONS)),
     }[kind]
     (result,) = run(config, table, wrong)
     assert result.dead is None

@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from boom_streams.astro import sky
+from boom_streams.kafka.partitions import murmur2, raw_partition
 
 RA = st.floats(0, 360, exclude_max=True)
 DEC = st.one_of(st.floats(-90, 90), st.sampled_from([-90.0, 90.0, 0.0]))
@@ -118,10 +119,10 @@ def test_separation_of_very_near_positions() -> None:
     ],
 )
 def test_murmur2_is_kafkas(data: bytes, signed: int) -> None:
-    assert sky.murmur2(data) == signed & 0xFFFFFFFF
+    assert murmur2(data) == signed & 0xFFFFFFFF
 
 
 @given(st.binary(max_size=40), st.integers(1, 100))
 def test_partition_is_fausts(key: bytes, partitions: int) -> None:
-    assert sky.murmur2(key) == aiokafka_murmur2(key) & 0xFFFFFFFF
-    assert sky.raw_partition(key, partitions) == (aiokafka_murmur2(key) & 0x7FFFFFFF) % partitions
+    assert murmur2(key) == aiokafka_murmur2(key) & 0xFFFFFFFF
+    assert raw_partition(key, partitions) == (aiokafka_murmur2(key) & 0x7FFFFFFF) % partitions

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from boom_streams import names
 from boom_streams.archive import mongo
 from boom_streams.astro.sky import separation_arcsec
-from boom_streams.kafka.offsets import scan
+from boom_streams.kafka.reading import scan
 from boom_streams.operate.supervise import environment
 from boom_streams.schema import bson_records
 from boom_streams.settings import Settings

@@ -19,7 +19,8 @@ import bson
 from boom_streams import names
 from boom_streams.archive import mongo
 from boom_streams.kafka.clients import partition_counts
-from boom_streams.kafka.offsets import headers_of, scan, watermarks
+from boom_streams.kafka.offsets import watermarks
+from boom_streams.kafka.reading import headers_of, scan
 from boom_streams.schema import bson_records
 from boom_streams.schema.filtered import decode_filtered
 from boom_streams.settings import Settings

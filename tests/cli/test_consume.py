@@ -16,7 +16,7 @@ from boom_streams import names
 from boom_streams.archive import mongo
 from boom_streams.cli import cli
 from boom_streams.errors import BoomError
-from boom_streams.kafka import clients
+from boom_streams.kafka import clients, topics
 from boom_streams.kafka.writer import Writer
 from boom_streams.operate.supervise import environment
 from boom_streams.publish.results import decode, passing
@@ -60,8 +60,8 @@ def record(candid: int, *filters: str) -> bytes:
 @pytest.fixture
 def settings(make_settings) -> Settings:
     made = make_settings(partitions=2)
-    clients.ensure_topics(made)
-    clients.ensure_filter_topic(made, "fast")
+    topics.ensure_topics(made)
+    topics.ensure_filter_topic(made, "fast")
     return made
 
 

@@ -9,7 +9,7 @@ from confluent_kafka import TopicPartition
 from boom_streams import names
 from boom_streams.cli import cli
 from boom_streams.errors import BoomError
-from boom_streams.kafka import clients
+from boom_streams.kafka import clients, topics
 from boom_streams.operate import layouts
 from boom_streams.operate.supervise import environment
 from boom_streams.settings import Settings
@@ -19,7 +19,7 @@ from boom_streams.topologies.survey import STAGES
 @pytest.fixture
 def settings(make_settings) -> Settings:
     made = make_settings(partitions=2)
-    clients.ensure_topics(made)
+    topics.ensure_topics(made)
     return made
 
 

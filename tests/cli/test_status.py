@@ -12,18 +12,18 @@ from confluent_kafka import TopicPartition
 
 from boom_streams import names
 from boom_streams.cli import cli
-from boom_streams.kafka import clients
+from boom_streams.kafka import clients, topics
 from boom_streams.kafka.writer import Writer
-from boom_streams.operate.dead_letters import letter_headers
 from boom_streams.operate.status import collect, lag, total_lag
 from boom_streams.operate.supervise import environment
+from boom_streams.schema.dead_letters import letter_headers
 from boom_streams.settings import Settings
 
 
 @pytest.fixture
 def settings(make_settings) -> Settings:
     made = make_settings(partitions=2)
-    clients.ensure_topics(made)
+    topics.ensure_topics(made)
     return made
 
 

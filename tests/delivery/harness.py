@@ -14,8 +14,9 @@ from typing import Any
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from boom_streams import names
-from boom_streams.kafka import clients
-from boom_streams.kafka.offsets import committed, scan, watermarks
+from boom_streams.kafka import clients, topics
+from boom_streams.kafka.offsets import committed, watermarks
+from boom_streams.kafka.reading import scan
 from boom_streams.kafka.writer import Writer
 from boom_streams.operate.supervise import environment
 from boom_streams.settings import Settings
@@ -42,7 +43,7 @@ class Bench:
         self.dead = names.topic("ZTF", "dead", settings.topic_prefix)
         self.changelog = names.changelog_topic(TABLE, settings.topic_prefix)
         self.group = names.group_id(settings.role, settings.topic_prefix)
-        clients.ensure_topics(settings)
+        topics.ensure_topics(settings)
 
     def produce(self, tasks: Iterable[dict[str, Any]]) -> None:
         """Append tasks to ``raw``, in the partition that each names (0)."""

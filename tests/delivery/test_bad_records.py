@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from boom_streams.kafka import clients
-from boom_streams.kafka.offsets import headers_of
+from boom_streams.kafka.reading import headers_of
 from boom_streams.kafka.writer import Writer
 from tests.delivery.harness import STAGE, Bench
 

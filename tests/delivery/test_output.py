@@ -11,8 +11,8 @@ import pytest
 from boom_streams import names
 from boom_streams.agents.delivery.output import Output, Send
 from boom_streams.errors import ServiceError
-from boom_streams.kafka import clients
-from boom_streams.kafka.offsets import scan
+from boom_streams.kafka import clients, topics
+from boom_streams.kafka.reading import scan
 from boom_streams.settings import Settings
 
 
@@ -27,7 +27,7 @@ def send(settings: Settings, *batches: Sequence[Send]) -> list[dict[tuple[str, i
 
 
 def topic(settings: Settings) -> str:
-    clients.ensure_topics(settings)
+    topics.ensure_topics(settings)
     return names.topic("ZTF", "enriched", settings.topic_prefix)
 
 

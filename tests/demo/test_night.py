@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.test_download import archive
 
 from boom_streams.demo.night import find_night
 from boom_streams.ingest.files import find_sources
 from boom_streams.ingest.ztf_nights import archive_name
 from boom_streams.synthetic import make_night
+from tests.cli.test_download import archive
 from tests.support.http_server import Server, serving
 
 NAME = archive_name("20240617")

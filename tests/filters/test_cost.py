@@ -9,8 +9,9 @@ import pytest
 from pymongo.collection import Collection
 
 from boom_streams.errors import FilterError
-from boom_streams.filters.language import cost, validate
+from boom_streams.filters.language import cost
 from boom_streams.filters.language.paths import SERIES
+from boom_streams.filters.language.validate import validate
 from tests.support.classified import scratch_database
 
 MATCH = {"$match": {}}

@@ -12,7 +12,7 @@ import bson
 import pytest
 
 from boom_streams.filters import Filter, archive_pipeline, check_pipeline
-from boom_streams.filters.language import translate
+from boom_streams.filters.language.translate import translate
 from tests.support.classified import classify, containers, scratch_database, store
 from tests.support.pipelines import FRITZ_01_CHANGES
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from boom_streams.errors import FilterError
 from boom_streams.filters import check_pipeline
-from boom_streams.filters.language import validate
+from boom_streams.filters.language.validate import validate
 
 MATCH = {"$match": {"candidate.magpsf": {"$lt": 19}}}
 PROJECT = {"$project": {"objectId": 1}}

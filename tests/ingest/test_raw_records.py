@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from boom_streams.astro import sky
 from boom_streams.avro import containers
 from boom_streams.ingest import raw_records as raw
+from boom_streams.kafka.partitions import raw_partition
 from boom_streams.surveys import get_survey
 
 ZTF = get_survey("ZTF")
@@ -77,7 +78,7 @@ def test_margin_records_go_to_every_other_partition_within_reach() -> None:
     assert 20 < len(margins) < 150
     own = {record.source: record for record in batch.records if not record.headers}
     for source, cells in enumerate(around):
-        reached = {sky.raw_partition(str(cell).encode(), partitions) for cell in cells} - {own[source].partition}
+        reached = {raw_partition(str(cell).encode(), partitions) for cell in cells} - {own[source].partition}
         sent = margins.get(source, {})
         assert set(sent) == reached
         for record in sent.values():
@@ -152,7 +153,7 @@ def test_keys_that_are_no_cells(key: bytes | None) -> None:
 
 def test_wrong_partition_or_cell_is_not_placed() -> None:
     key = raw.cell_key(1234)
-    right = sky.raw_partition(key, 8)
+    right = raw_partition(key, 8)
     assert raw.is_placed(key, right, 8)
     assert raw.is_placed(key, right, 8, 1234)
     assert not raw.is_placed(key, right, 8, 1235)

@@ -20,8 +20,8 @@ from boom_streams.astro import sky
 from boom_streams.cli import cli
 from boom_streams.ingest.raw_records import NSIDE, cell_key
 from boom_streams.ingest.replay import Counts, replay
-from boom_streams.kafka import clients
-from boom_streams.kafka.offsets import headers_of, scan
+from boom_streams.kafka import partitions, topics
+from boom_streams.kafka.reading import headers_of, scan
 from boom_streams.operate import dead_letters
 from boom_streams.operate.supervise import environment
 from boom_streams.settings import Settings
@@ -75,7 +75,7 @@ def candids(messages: list[Message]) -> list[int]:
 @pytest.fixture
 def settings(make_settings) -> Settings:
     made = make_settings(partitions=4)
-    clients.ensure_topics(made)
+    topics.ensure_topics(made)
     return made
 
 
@@ -111,7 +111,7 @@ def test_key_is_the_cell_and_the_partition_is_the_keys(settings: Settings, tmp_p
     keys = {candids_of: key for candids_of, key in enumerate(map(cell_key, cells))}
     for message in raw(settings):
         (candid,) = candids([message])
-        assert found[message.value()] == (keys[candid], sky.raw_partition(keys[candid], 4))
+        assert found[message.value()] == (keys[candid], partitions.raw_partition(keys[candid], 4))
     assert len(found) == 100
 
 
@@ -126,7 +126,7 @@ def test_an_alert_at_a_cell_edge_leaves_its_position_next_door(settings: Setting
         position = bson.decode(message.value())
         assert set(position) == {"survey", "objectId", "candid", "jd", "ra", "dec"}
         assert message.partition() != own[position["candid"]]
-        assert message.partition() == sky.raw_partition(message.key(), 4)
+        assert message.partition() == partitions.raw_partition(message.key(), 4)
 
 
 def test_what_is_broken_becomes_a_dead_letter_once(settings: Settings, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from confluent_kafka.cimpl import NewTopic
 
 from boom_streams import names
 from boom_streams.errors import ServiceError
-from boom_streams.kafka import clients
-from boom_streams.kafka.offsets import committed, headers_of, scan, watermarks
+from boom_streams.kafka import clients, topics
+from boom_streams.kafka.offsets import committed, watermarks
+from boom_streams.kafka.reading import headers_of, scan
 from boom_streams.kafka.writer import Writer
 from boom_streams.settings import Settings, load_settings
 
@@ -25,7 +26,7 @@ def topic_config(settings: Settings, topic: str) -> dict[str, str]:
 
 def test_every_topic_is_created_once(make_settings) -> None:
     settings = make_settings(partitions=3)
-    changes = clients.ensure_topics(settings)
+    changes = topics.ensure_topics(settings)
     p = settings.topic_prefix
     wanted = {
         *(f"{p}ztf.{stage}" for stage in ("raw", "enriched", "classified", "filtered", "dead")),
@@ -35,13 +36,13 @@ def test_every_topic_is_created_once(make_settings) -> None:
     counts = clients.partition_counts(settings)
     assert {topic: counts[topic] for topic in wanted} == dict.fromkeys(wanted, 3)
     assert len(changes) == len(wanted)
-    assert clients.ensure_topics(settings) == []
-    assert clients.topic_problems(settings, counts) == []
+    assert topics.ensure_topics(settings) == []
+    assert topics.topic_problems(settings, counts) == []
 
 
 def test_topics_are_configured_as_the_guarantees_need(make_settings) -> None:
     settings = make_settings(partitions=1, raw_retention_hours=2)
-    clients.ensure_topics(settings)
+    topics.ensure_topics(settings)
     raw = topic_config(settings, names.topic("ZTF", "raw", settings.topic_prefix))
     changelog = topic_config(settings, names.changelog_topic("objects", settings.topic_prefix))
     assert (raw["cleanup.policy"], raw["retention.ms"]) == ("delete", "7200000")
@@ -51,38 +52,38 @@ def test_topics_are_configured_as_the_guarantees_need(make_settings) -> None:
 
 def test_a_changed_retention_is_set_in_the_topic_that_exists(make_settings) -> None:
     settings = make_settings(partitions=1, raw_retention_hours=2)
-    clients.ensure_topics(settings)
+    topics.ensure_topics(settings)
     longer = make_settings(partitions=1, raw_retention_hours=3, topic_prefix=settings.topic_prefix)
     raw = names.topic("ZTF", "raw", settings.topic_prefix)
-    assert clients.ensure_topics(longer) == [f"set retention.ms of topic {raw} to 10800000"]
+    assert topics.ensure_topics(longer) == [f"set retention.ms of topic {raw} to 10800000"]
     deadline = time.monotonic() + 20  # the broker applies it a moment later
     while topic_config(settings, raw)["retention.ms"] != "10800000":
         assert time.monotonic() < deadline
-    assert clients.ensure_topics(longer) == []
+    assert topics.ensure_topics(longer) == []
 
 
 def test_another_number_of_partitions_is_refused_and_named(make_settings) -> None:
     settings = make_settings(partitions=2)
-    clients.ensure_topics(settings)
+    topics.ensure_topics(settings)
     wrong = make_settings(partitions=4, topic_prefix=settings.topic_prefix)
     raw = names.topic("ZTF", "raw", settings.topic_prefix)
     with pytest.raises(ServiceError, match=rf"topic {raw} has 2 partitions.*kafka-topics\.sh .*--delete"):
-        clients.ensure_topics(wrong)
-    assert any(raw in problem for problem in clients.topic_problems(wrong, clients.partition_counts(settings)))
+        topics.ensure_topics(wrong)
+    assert any(raw in problem for problem in topics.topic_problems(wrong, clients.partition_counts(settings)))
 
 
 def test_missing_topics_are_named(make_settings) -> None:
     settings = make_settings()
-    problems = clients.topic_problems(settings, clients.partition_counts(settings))
-    assert len(problems) == len(clients.required_topics(settings))
+    problems = topics.topic_problems(settings, clients.partition_counts(settings))
+    assert len(problems) == len(topics.required_topics(settings))
     assert all("boom-streams init" in problem for problem in problems)
 
 
 def test_topic_of_a_filter_has_one_partition(make_settings) -> None:
     settings = make_settings(partitions=3)
     topic = f"{settings.topic_prefix}filtered.fast"
-    assert clients.ensure_filter_topic(settings, "fast") == [f"created topic {topic} with 1 partition"]
-    assert clients.ensure_filter_topic(settings, "fast") == []
+    assert topics.ensure_filter_topic(settings, "fast") == [f"created topic {topic} with 1 partition"]
+    assert topics.ensure_filter_topic(settings, "fast") == []
     assert clients.partition_counts(settings)[topic] == 1
 
 
@@ -90,9 +91,9 @@ def test_topic_of_a_filter_may_have_any_number_of_partitions(make_settings) -> N
     settings = make_settings(partitions=3)
     topic = f"{settings.topic_prefix}filtered.fast"
     clients.admin(settings).create_topics([NewTopic(topic, 2, 1)])[topic].result()
-    assert all("created" not in change for change in clients.ensure_filter_topic(settings, "fast"))
+    assert all("created" not in change for change in topics.ensure_filter_topic(settings, "fast"))
     assert clients.partition_counts(settings)[topic] == 2
-    assert not any(topic in problem for problem in clients.topic_problems(settings, clients.partition_counts(settings)))
+    assert not any(topic in problem for problem in topics.topic_problems(settings, clients.partition_counts(settings)))
 
 
 def test_a_broker_that_is_absent_is_an_error_that_helps(unused_port: int) -> None:
@@ -128,7 +129,7 @@ def test_a_password_reaches_kafka_and_only_it() -> None:
 def test_keys_go_to_the_partition_that_java_chooses(make_settings) -> None:
     """Reference values from Kafka's own tests of murmur2, positive and modulo the partitions."""
     settings = make_settings(partitions=8)
-    clients.ensure_topics(settings)
+    topics.ensure_topics(settings)
     raw = names.topic("ZTF", "raw", settings.topic_prefix)
     hashes = {"21": -973932308, "foobar": -790332482, "abc": 479470107}
     producer = clients.producer(settings)
@@ -141,7 +142,7 @@ def test_keys_go_to_the_partition_that_java_chooses(make_settings) -> None:
 
 def test_scan_gives_every_record_once_and_stops(make_settings) -> None:
     settings = make_settings(partitions=3)
-    clients.ensure_topics(settings)
+    topics.ensure_topics(settings)
     raw = names.topic("ZTF", "raw", settings.topic_prefix)
     writer = Writer(settings)
     for number in range(3000):
@@ -155,7 +156,7 @@ def test_scan_gives_every_record_once_and_stops(make_settings) -> None:
 
 def test_scan_ends_where_records_are_gone(make_settings) -> None:
     settings = make_settings(partitions=1)
-    clients.ensure_topics(settings)
+    topics.ensure_topics(settings)
     raw = names.topic("ZTF", "raw", settings.topic_prefix)
     writer = Writer(settings)
     for number in range(10):
@@ -168,7 +169,7 @@ def test_scan_ends_where_records_are_gone(make_settings) -> None:
 
 def test_a_record_of_8_mb_passes(make_settings) -> None:
     settings = make_settings(partitions=1)
-    clients.ensure_topics(settings)
+    topics.ensure_topics(settings)
     raw = names.topic("ZTF", "raw", settings.topic_prefix)
     writer = Writer(settings)
     value = bytes(range(256)) * (8 << 12)
@@ -188,6 +189,6 @@ def test_what_kafka_refuses_is_told_at_the_end(make_settings) -> None:
 
 def test_offsets_of_a_group_that_never_was_are_none(make_settings) -> None:
     settings = make_settings(partitions=1)
-    clients.ensure_topics(settings)
+    topics.ensure_topics(settings)
     raw = names.topic("ZTF", "raw", settings.topic_prefix)
     assert committed(settings, f"{settings.topic_prefix}nobody", {raw: 1}) == {}

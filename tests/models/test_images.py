@@ -19,8 +19,9 @@ from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from boom_streams.astro.fits import pixels
 from boom_streams.errors import BadRecord
-from boom_streams.models.images import SIZE, STAMPS, pixels, triplet, triplets
+from boom_streams.models.images import SIZE, STAMPS, triplet, triplets
 
 
 def with_astropy(stamp: bytes) -> Any:

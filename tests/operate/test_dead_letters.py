@@ -13,11 +13,12 @@ from click.testing import CliRunner
 from boom_streams import names
 from boom_streams.cli import cli
 from boom_streams.errors import BoomError
-from boom_streams.kafka import clients
-from boom_streams.kafka.offsets import headers_of, scan
+from boom_streams.kafka import clients, topics
+from boom_streams.kafka.reading import headers_of, scan
 from boom_streams.kafka.writer import Writer
 from boom_streams.operate import dead_letters
 from boom_streams.operate.supervise import environment
+from boom_streams.schema.dead_letters import letter_headers
 from boom_streams.settings import Settings
 
 SCHEMA = {
@@ -48,7 +49,7 @@ def alert(candid: int = 1) -> bytes:
 @pytest.fixture
 def settings(make_settings) -> Settings:
     made = make_settings(partitions=2)
-    clients.ensure_topics(made)
+    topics.ensure_topics(made)
     return made
 
 
@@ -68,7 +69,7 @@ def bury(
 ) -> str:
     """Put a letter where a stage would; return its id."""
     record = (topic(settings, source), 1, offset)
-    headers = dead_letters.letter_headers(stage, f"{stage} says no", record, 1_700_000_000_000, orig, "Traceback …")
+    headers = letter_headers(stage, f"{stage} says no", record, 1_700_000_000_000, orig, "Traceback …")
     writer = Writer(settings)
     for _ in range(copies):
         writer.send(topic(settings, "dead"), value, b"key", 1, headers.items())
@@ -149,7 +150,7 @@ def test_many_letters_are_replayed_each_once(settings: Settings) -> None:
     writer = Writer(settings)
     for number in range(1200):
         record = (topic(settings, "enriched"), 0, number)
-        headers = dead_letters.letter_headers("classify", "no", record, 1_700_000_000_000)
+        headers = letter_headers("classify", "no", record, 1_700_000_000_000)
         writer.send(topic(settings, "dead"), b"%d" % number, None, number % 2, headers.items())
     writer.finish()
     chosen = [letter for letter in dead_letters.letters(settings) if letter.offset % 3 == 0]

@@ -19,11 +19,12 @@ import pytest
 from astropy.io import fits
 from click.testing import CliRunner
 
+from boom_streams.astro.fits import pixels
 from boom_streams.astro.photometry import ZP_NJY
 from boom_streams.cli import cli
 from boom_streams.errors import BoomError
 from boom_streams.models import Scorer, Subject, features, history, triplets
-from boom_streams.models.images import STAMPS, pixels
+from boom_streams.models.images import STAMPS
 from boom_streams.surveys import Alert, get_survey
 from boom_streams.synthetic import Night, make_night, schema
 from boom_streams.synthetic.population import KINDS

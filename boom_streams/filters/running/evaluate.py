@@ -1,8 +1,8 @@
 """Runs filters on alerts in flight: mongod itself evaluates them, on the batch put into a scratch collection.
 
-The answer is that of the same pipelines on the archive (`boom_streams.filters.running.on_archive`) as it stands when the alerts
-are stored. Filters with the same rights share a collection, which holds the alerts and the points that they may see
-and nothing else; of the light curves it holds the fields that some filter reads (`boom_streams.filters.language.paths`).
+The answer is that of the same pipelines on the archive (`on_archive`) as it stands when the alerts are stored. Filters
+with the same rights share a collection, which holds the alerts and the points that they may see and nothing else; of
+the light curves it holds the fields that some filter reads (`boom_streams.filters.language.paths`).
 Alerts that a filter's plain conditions reject are not put before it (`boom_streams.filters.running.prefilter`).
 """
 
