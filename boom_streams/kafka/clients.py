@@ -37,7 +37,7 @@ MAX_DEAD_BYTES = MAX_BYTES + (64 << 10)
 #: Seconds that one request to the broker may take.
 TIMEOUT = 15.0
 
-_QUIET = logging.getLogger("boom_streams.kafka.clients.client")
+_QUIET = logging.getLogger("boom_streams.kafka.client")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
 

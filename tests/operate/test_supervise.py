@@ -115,7 +115,7 @@ def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     code = f"""
 import sys, time
 from boom_streams.settings import load_settings
-from boom_streams.supervise import Supervisor
+from boom_streams.operate.supervise import Supervisor
 settings = load_settings(data_dir={str(tmp_path)!r})
 supervisor = Supervisor(settings, {{"enrich": 2}}, command=(sys.executable, "-c", {SLEEPS!r}))
 supervisor.start()
