@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from boom_streams.cli.plain import echo
+
 if TYPE_CHECKING:
     from boom_streams.catalogs.importer import Report
     from boom_streams.crossmatch import Catalog
@@ -91,16 +93,14 @@ def import_catalog(
             documents=not tiles_only,
         ).run()
     for line in _told(name, report):
-        click.echo(line)
+        echo(line)
 
 
 @command.command("list")
 def list_catalogs() -> None:
     """List all catalogues: those that are described, and those that are imported."""
-    from rich.table import Table
-
     from boom_streams.archive import mongo
-    from boom_streams.cli.tables import show
+    from boom_streams.cli.tables import PlainTable, show
     from boom_streams.crossmatch import CatalogStore, load_descriptions
     from boom_streams.settings import settings
 
@@ -108,7 +108,7 @@ def list_catalogs() -> None:
     described = load_descriptions(config.catalogs_dir)
     with _mongodb():
         imported = {document["_id"]: document for document in CatalogStore(mongo.database(config)).list_all()}
-    table = Table(title=f"catalogues; descriptions of your own are in {config.catalogs_dir}")
+    table = PlainTable(f"catalogues; descriptions of your own are in {config.catalogs_dir}")
     for column in ("name", "radius", "mode", "surveys", "version", "rows", "state", "about"):
         right = column in ("radius", "rows")
         table.add_column(column, overflow="fold", justify="right" if right else "left", no_wrap=column == "name")
@@ -133,7 +133,7 @@ def describe(name: str, file: Path) -> None:
     from boom_streams.catalogs.describe import starting_point
     from boom_streams.catalogs.reader import open_source
 
-    click.echo(starting_point(name, open_source(file)), nl=False)
+    echo(starting_point(name, open_source(file)), nl=False)
 
 
 def _described(name: str) -> Catalog:

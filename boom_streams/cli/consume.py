@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 from boom_streams.cli.pages import PAGE, make_page, save_page
+from boom_streams.cli.plain import echo, echo_json
 
 __all__ = ["command"]
 
@@ -56,7 +56,7 @@ def command(
         avro_dir.mkdir(parents=True, exist_ok=True)
         actions.append(lambda alert: _save(avro_dir, alert))
     if as_json:
-        actions.append(lambda alert: click.echo(json.dumps(_plain(alert.alert))))
+        actions.append(lambda alert: echo_json(_plain(alert.alert)))
     if page is not None or not (as_json or avro_dir):
         actions.append(found.append)
     count = 0
@@ -71,11 +71,11 @@ def command(
 
         show(passing_table([row for alert in found for row in alert.rows()], f"{count} alerts of {name}"))
     elif avro_dir is not None:
-        click.echo(f"{count} alerts in {avro_dir}", err=True)
+        echo(f"{count} alerts in {avro_dir}", err=True)
     if page is not None:
         from boom_streams.page import Night
 
-        click.echo(f"page: {save_page(make_page(settings(), Night(name), found), page)}", err=True)
+        echo(f"page: {save_page(make_page(settings(), Night(name), found), page)}", err=True)
 
 
 def _save(folder: Path, alert: Any) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from boom_streams.cli.plain import echo, echo_json
 
 if TYPE_CHECKING:
     from boom_streams.schema.dead_letters import DeadLetter
@@ -41,16 +42,14 @@ def list_letters(stage: str | None, replayed: bool, as_json: bool) -> None:
     found = [letter for letter in dead_letters.letters(settings(), replayed) if stage in (None, letter.stage)]
     if as_json:
         for letter in found:
-            click.echo(json.dumps(_as_dict(letter)))
+            echo_json(_as_dict(letter))
         return
     if not found:
-        click.echo("no dead letters")
+        echo("no dead letters")
         return
-    from rich.table import Table
+    from boom_streams.cli.tables import PlainTable, show
 
-    from boom_streams.cli.tables import show
-
-    table = Table(title=f"{len(found)} dead letters")
+    table = PlainTable(f"{len(found)} dead letters")
     for column in ("record", "stage", "time (UTC)", "bytes", "reason"):
         table.add_column(column, overflow="fold")
     for letter in found:
@@ -73,12 +72,12 @@ def show_letter(record: str, save: Path | None, as_json: bool) -> None:
     if save is not None:
         save.write_bytes(dead_letters.read_value(config, letter))
     if as_json:
-        click.echo(json.dumps(_as_dict(letter)))
+        echo_json(_as_dict(letter))
         return
     for name, value in _as_dict(letter).items():
-        click.echo(f"{name}: {value}" if name != "traceback" or not value else f"{name}:\n{value}")
+        echo(f"{name}: {value}" if name != "traceback" or not value else f"{name}:\n{value}")
     if save is not None:
-        click.echo(f"saved {letter.size} bytes to {save}")
+        echo(f"saved {letter.size} bytes to {save}")
 
 
 @command.command("replay")
@@ -103,9 +102,9 @@ def replay_letters(records: tuple[str, ...], everything: bool, stage: str | None
     else:
         chosen = [_find(letters, record) for record in records]
     done = dead_letters.replay(config, chosen)
-    click.echo(f"replayed {done.sent} of {len(chosen)} dead letters")
+    echo(f"replayed {done.sent} of {len(chosen)} dead letters")
     for name, reason in done.refused.items():
-        click.echo(f"still no alert: {name}: {reason}", err=True)
+        echo(f"still no alert: {name}: {reason}", err=True)
     if done.refused:
         raise SystemExit(1)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from boom_streams.cli.pages import PAGE, filter_descriptions, make_page, night_name, save_page
+from boom_streams.cli.plain import echo, plain
 
 if TYPE_CHECKING:
     from boom_streams.demo.night import DemoNight
@@ -57,7 +58,7 @@ def command(
             chosen = _some_night()
             night, catalogs = (chosen.path,), chosen.catalogs
         find_sources(night)  # a wrong path is told before anything starts
-        click.echo("starting Kafka and MongoDB …")
+        echo("starting Kafka and MongoDB …")
         with demo.running_services(keep) as config, _progress() as report:
             install_models(config, report.say)
             import_catalogs(config, catalogs, report.say)
@@ -66,7 +67,7 @@ def command(
     _show(outcome, rows)
     if html:
         target = page if page is not None else config.data_dir / "demo" / f"{night_name(night)}.html"
-        click.echo(f"stamps, light curves, matches and scores: {save_page(html, target)}")
+        echo(f"stamps, light curves, matches and scores: {save_page(html, target)}")
 
 
 def _make_page(config: Settings, night: tuple[Path, ...], outcome: Outcome) -> str:
@@ -92,7 +93,7 @@ def _some_night() -> DemoNight:
 
     with download_bar("the night") as progress:
         chosen = find_night(settings().data_dir, progress=progress)
-    click.echo(chosen.told)
+    echo(chosen.told)
     return chosen
 
 
@@ -121,24 +122,26 @@ def _progress() -> Iterator[Report]:
             text = f"{count} records are left to the stages and sinks"
             display.update(stages, completed=most - count, total=most or None, text=text, visible=True)
 
-        yield Report(lambda text: display.console.print(text, highlight=False), replayed, left)
+        yield Report(
+            lambda text: display.console.print(plain(text, lines=True), highlight=False, markup=False), replayed, left
+        )
 
 
 def _show(outcome: Outcome, rows: int) -> None:
     from boom_streams.cli.tables import passing_table, show
 
     replayed, stages = outcome.replayed, outcome.stages
-    click.echo(
+    echo(
         f"alerts in: {replayed.alerts}, enriched: {stages['enriched']}, classified: {stages['classified']}, "
         f"filtered: {stages['filtered']}, dead letters: {stages['dead']}"
     )
-    click.echo(f"{outcome.seconds:.1f} s, {outcome.per_second:.0f} alerts/s through every stage")
+    echo(f"{outcome.seconds:.1f} s, {outcome.per_second:.0f} alerts/s through every stage")
     for problem in replayed.problems:
-        click.echo(f"not read to its end: {problem}", err=True)
+        echo(f"not read to its end: {problem}", err=True)
     passed = [row for alert in outcome.alerts for row in alert.rows()]
     if not passed:
-        click.echo("no alert passed a filter")
+        echo("no alert passed a filter")
         return
     show(passing_table(passed[:rows], f"{len(passed)} passed a filter"))
     if len(passed) > rows:
-        click.echo(f"and {len(passed) - rows} more; see `boom-streams consume NAME`")
+        echo(f"and {len(passed) - rows} more; see `boom-streams consume NAME`")

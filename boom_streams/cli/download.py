@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from boom_streams.cli.plain import echo
+
 __all__ = ["command"]
 
 
@@ -46,5 +48,5 @@ def ztf(night: str, folder: Path | None, address: str | None, quiet: bool) -> No
     with download_bar(night, not quiet) as progress:
         file = download_night(night, where, address or ARCHIVE, progress)
     if not has_alerts(file):
-        click.echo(f"there are no alerts of the night {night}: the archive is empty", err=True)
-    click.echo(file)
+        echo(f"there are no alerts of the night {night}: the archive is empty", err=True)
+    echo(file)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from boom_streams.cli.plain import echo, echo_json
 
 if TYPE_CHECKING:
     from boom_streams.filters import FilterStore
@@ -78,8 +79,8 @@ def add(
     except FilterError as error:
         raise FilterError(f"{file}: {error}") from None
     for change in added.changes:
-        click.echo(f"translated: {change}")
-    click.echo(f"added {name}, version {added.fid}; switch it on with `boom-streams filters activate {name}`")
+        echo(f"translated: {change}")
+    echo(f"added {name}, version {added.fid}; switch it on with `boom-streams filters activate {name}`")
 
 
 @command.command("list")
@@ -90,16 +91,14 @@ def list_filters(survey: str | None, as_json: bool) -> None:
     found = _store().list_all(survey)
     if as_json:
         for document in found:
-            click.echo(json.dumps(document))
+            echo_json(document)
         return
     if not found:
-        click.echo("no filters; add one with `boom-streams filters add FILE`")
+        echo("no filters; add one with `boom-streams filters add FILE`")
         return
-    from rich.table import Table
+    from boom_streams.cli.tables import PlainTable, show
 
-    from boom_streams.cli.tables import show
-
-    table = Table(title=f"{len(found)} filters" if len(found) > 1 else "1 filter")
+    table = PlainTable(f"{len(found)} filters" if len(found) > 1 else "1 filter")
     for column in ("name", "survey", "permissions", "active version", "versions", "suspended", "description"):
         table.add_column(column, overflow="fold", justify="right" if column == "versions" else "left")
     for document in found:
@@ -113,7 +112,7 @@ def list_filters(survey: str | None, as_json: bool) -> None:
 def activate(name: str, fid: str | None) -> None:
     """Switch the filter NAME on, and lift its suspension."""
     chosen = _store().activate(name, fid)
-    click.echo(f"{chosen.name} is active, version {chosen.fid}; `boom-streams consume {chosen.name}` shows what passes")
+    echo(f"{chosen.name} is active, version {chosen.fid}; `boom-streams consume {chosen.name}` shows what passes")
 
 
 @command.command("deactivate")
@@ -121,7 +120,7 @@ def activate(name: str, fid: str | None) -> None:
 def deactivate(name: str) -> None:
     """Switch the filter NAME off; its versions, its topic and its matches stay."""
     _store().deactivate(name)
-    click.echo(f"{name} is off")
+    echo(f"{name} is off")
 
 
 def _store() -> FilterStore:

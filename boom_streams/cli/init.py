@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from boom_streams.cli.plain import echo
+
 __all__ = ["command"]
 
 
@@ -26,6 +28,6 @@ def command() -> None:
 
     changes = initialise(config)
     for change in changes:
-        click.echo(change)
+        echo(change)
     if not changes:
-        click.echo("all is in place")
+        echo("all is in place")

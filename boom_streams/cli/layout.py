@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from boom_streams.cli.plain import echo
+
 __all__ = ["command"]
 
 
@@ -26,12 +28,12 @@ def command(to: str | None) -> None:
 
     config = settings()
     if to is None:
-        click.echo(layouts.current(config) or "none yet: no worker has committed an offset")
+        echo(layouts.current(config) or "none yet: no worker has committed an offset")
         for group, count in layouts.members(config).items():
-            click.echo(f"group {group}: {count} workers")
+            echo(f"group {group}: {count} workers")
         return
     changes = layouts.move(config, to)
     for change in changes:
-        click.echo(change)
+        echo(change)
     if not changes:
-        click.echo(f"nothing to move: no group of the other layout than `{to}` has offsets")
+        echo(f"nothing to move: no group of the other layout than `{to}` has offsets")

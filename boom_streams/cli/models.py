@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from boom_streams.cli.plain import echo
+
 __all__ = ["command"]
 
 
@@ -47,9 +49,9 @@ def install(names: tuple[str, ...], address: str | None, quiet: bool) -> None:
     for name in wanted:
         with download_bar(name, not quiet) as progress:
             (done,) = install_models(folder, [name], address or ADDRESS, progress)
-        click.echo(f"{done.name}: {done.done}")
+        echo(f"{done.name}: {done.done}")
         complete &= done.good
-    click.echo(f"the models are in {folder}; running workers use new ones when they are started again")
+    echo(f"the models are in {folder}; running workers use new ones when they are started again")
     if not complete:
         raise SystemExit(1)
 
@@ -57,14 +59,12 @@ def install(names: tuple[str, ...], address: str | None, quiet: bool) -> None:
 @command.command("list")
 def list_models() -> None:
     """List all models: version, whether it is installed and asked, and what a score near 1 means."""
-    from rich.table import Table
-
-    from boom_streams.cli.tables import show
+    from boom_streams.cli.tables import PlainTable, show
     from boom_streams.models.files import state
     from boom_streams.models.registry import MODELS
 
     folder, asked = _asked(())
-    table = Table(title=f"models in {folder}")
+    table = PlainTable(f"models in {folder}")
     for column in ("name", "version", "file", "asked", "a score near 1 means"):
         table.add_column(column, overflow="fold")
     for name, model in MODELS.items():
@@ -87,7 +87,7 @@ def verify(names: tuple[str, ...]) -> None:
     folder, wanted = _asked(names)
     problems = {name: verify_model(folder, name) for name in wanted}
     for name, problem in problems.items():
-        click.echo(f"{name}: {problem or 'runs'}")
+        echo(f"{name}: {problem or 'runs'}")
     if any(problems.values()):
         raise SystemExit(1)
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from boom_streams.cli.plain import echo
+
 if TYPE_CHECKING:
     from boom_streams.ingest.replay import Counts
 
@@ -42,9 +44,9 @@ def command(survey: str, paths: tuple[Path, ...], rate: float | None, limit: int
         raise click.UsageError(f"{survey} is not among the surveys of this broker: {known}")
     with bar(not quiet) as progress:
         counts = replay(config, name, paths, rate=rate, limit=limit, progress=progress)
-    click.echo(summary(counts))
+    echo(summary(counts))
     for problem in counts.problems:
-        click.echo(f"Error: {problem}", err=True)
+        echo(f"Error: {problem}", err=True)
     if counts.problems:
         raise SystemExit(1)
 

@@ -9,10 +9,12 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Any
 
 import click
 
+from boom_streams.cli.plain import plain
 from boom_streams.errors import BoomError
 
 __all__ = ["COMMANDS", "cli", "main"]
@@ -54,7 +56,7 @@ class _Commands(click.Group):
         except BoomError as error:
             if ctx.params.get("debug"):
                 raise
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(plain(error, lines=True)) from None
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Begin with"):
@@ -86,4 +88,7 @@ def cli(debug: bool) -> None:
 
 def main() -> None:
     """Entry point of the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that has not every character
     sys.exit(cli(prog_name="boom-streams"))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
+
+from boom_streams.cli.plain import echo, echo_json
 
 __all__ = ["command"]
 
@@ -33,10 +33,10 @@ def start(as_json: bool) -> None:
 
     endpoints = services.start(settings().data_dir)
     if as_json:
-        click.echo(json.dumps(endpoints.to_dict()))
+        echo_json(endpoints.to_dict())
         return
-    click.echo(f"Kafka    {endpoints.kafka}")
-    click.echo(f"MongoDB  {endpoints.mongo_uri}")
+    echo(f"Kafka    {endpoints.kafka}")
+    echo(f"MongoDB  {endpoints.mongo_uri}")
 
 
 @command.command("stop")
@@ -46,7 +46,7 @@ def stop() -> None:
     from boom_streams.settings import settings
 
     stopped = services.stop(settings().data_dir)
-    click.echo(f"stopped {' and '.join(stopped)}" if stopped else "nothing was running")
+    echo(f"stopped {' and '.join(stopped)}" if stopped else "nothing was running")
 
 
 @command.command("status")
@@ -58,14 +58,10 @@ def status(as_json: bool) -> None:
 
     found = services.status(settings().data_dir)
     if as_json:
-        click.echo(
-            json.dumps(
-                {each.name: {"endpoint": each.endpoint, "pid": each.pid, "answers": each.answers} for each in found}
-            )
-        )
+        echo_json({each.name: {"endpoint": each.endpoint, "pid": each.pid, "answers": each.answers} for each in found})
     else:
         for each in found:
             process = f"pid {each.pid}" if each.pid else "no process"
-            click.echo(f"{each.name:8} {each.endpoint or '-':32} {process:12} {each.detail}")
+            echo(f"{each.name:8} {each.endpoint or '-':32} {process:12} {each.detail}")
     if not all(each.answers for each in found):
         raise SystemExit(1)

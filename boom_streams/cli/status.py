@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import click
+
+from boom_streams.cli.plain import echo, echo_json
 
 __all__ = ["command"]
 
@@ -29,7 +30,7 @@ def command(as_json: bool, interval: float) -> None:
 
     report = collect(settings(), interval)
     if as_json:
-        click.echo(json.dumps(report, indent=2))
+        echo_json(report, indent=2)
     else:
         _print(report)
     if report["missing"]:
@@ -44,23 +45,21 @@ def _print(report: dict[str, Any]) -> None:
         rows = [{"topic": name, **topic} for name, topic in report["topics"].items()]
         _table("topics", ("topic", "records", "per_second"), rows)
     for survey, letters in report["dead"].items():
-        click.echo(f"dead letters of {survey}: {letters}")
+        echo(f"dead letters of {survey}: {letters}")
     for name, records in report["tables"].items():
-        click.echo(f"table {name}: {records} records in its changelog")
+        echo(f"table {name}: {records} records in its changelog")
     for name, documents in report["archive"].items():
-        click.echo(f"archive {name}: {documents} documents")
+        echo(f"archive {name}: {documents} documents")
     for problem in report["missing"]:
-        click.echo(f"missing: {problem}")
+        echo(f"missing: {problem}")
     for problem in report["without"]:
-        click.echo(f"alerts go on without {problem}")
+        echo(f"alerts go on without {problem}")
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    from rich.table import Table
+    from boom_streams.cli.tables import PlainTable, show
 
-    from boom_streams.cli.tables import show
-
-    table = Table(title=title)
+    table = PlainTable(title)
     for column in columns:
         justify: Literal["left", "right"] = "left" if column in ("role", "topic") else "right"
         table.add_column(column.replace("_", " "), justify=justify)

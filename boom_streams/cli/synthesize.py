@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from boom_streams.cli.plain import echo
+
 __all__ = ["command"]
 
 
@@ -33,5 +35,5 @@ def command(folder: Path, alerts: int, seed: int, quiet: bool) -> None:
     with count_bar("alerts", alerts, not quiet) as progress:
         night = make_night(folder, alerts, seed, progress)
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(night.kinds.items()))
-    click.echo(f"{night.alerts} alerts of {night.objects} objects in {night.folder}: {kinds}")
-    click.echo(f"what they are is in {night.truth}; catalogues are in {night.catalogs[0].parent}")
+    echo(f"{night.alerts} alerts of {night.objects} objects in {night.folder}: {kinds}")
+    echo(f"what they are is in {night.truth}; catalogues are in {night.catalogs[0].parent}")

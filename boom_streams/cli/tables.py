@@ -1,4 +1,4 @@
-"""Tables for people: as wide as the terminal, and whole when they go to a file or another program."""
+"""Tables for people, whose cells are texts whatever stands in them."""
 
 from __future__ import annotations
 
@@ -6,25 +6,59 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod, OverflowMethod
 from rich.table import Table
+from rich.text import Text
 
-__all__ = ["passing_table", "show"]
+from boom_streams.cli.plain import plain
+
+__all__ = ["PlainTable", "passing_table", "show"]
+
+#: Longest text of a cell.
+_LONGEST = 500
 
 _COLUMNS = ("objectId", "candid", "ra", "dec", "band", "magnitude", "filter", "annotations")
 
 
-def show(table: Table) -> None:
-    """Print a table."""
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160).print(table)
+class PlainTable:
+    """A table whose cells, headings and title are plain texts.
+
+    Parameters
+    ----------
+    title
+        Title of the table.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._table = Table(title=_cell(title))
+
+    def add_column(
+        self, name: str, *, justify: JustifyMethod = "left", overflow: OverflowMethod = "fold", no_wrap: bool = False
+    ) -> None:
+        """Add a column; a text that is too wide goes on below, unless it must not wrap."""
+        self._table.add_column(_cell(name), justify=justify, overflow=overflow, no_wrap=no_wrap)
+
+    def add_row(self, *cells: object) -> None:
+        """Add a row, a value a column."""
+        self._table.add_row(*map(_cell, cells))
+
+    @property
+    def rendered(self) -> Table:
+        """What rich prints."""
+        return self._table
 
 
-def passing_table(alerts: Iterable[Mapping[str, Any]], title: str) -> Table:
+def show(table: PlainTable) -> None:
+    """Print a table: as wide as the terminal, and whole when it goes to a file or another program."""
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160).print(table.rendered)
+
+
+def passing_table(alerts: Iterable[Mapping[str, Any]], title: str) -> PlainTable:
     """Table of alerts that passed filters, from the rows of `boom_streams.publish.results.Passing`.
 
     Positions are ICRS degrees, magnitudes AB.
     """
-    table = Table(title=title)
+    table = PlainTable(title)
     for column in _COLUMNS:
         right = column in ("candid", "ra", "dec", "magnitude")
         table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=right)
@@ -48,3 +82,7 @@ def _number(value: float | None, digits: int) -> str:
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _cell(value: object) -> Text:
+    return Text(plain(value, _LONGEST))

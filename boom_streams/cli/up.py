@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from boom_streams.cli.plain import echo
+
 __all__ = ["command"]
 
 
@@ -38,22 +40,22 @@ def command(**workers: int) -> None:
     config = settings()
     if config.init:
         for change in initialise(config):
-            click.echo(change)
+            echo(change)
     layouts.check(config, "roles")
     ending = threading.Event()
     supervisor = Supervisor(config, workers)
 
     def report(exited: Exit) -> None:
-        click.echo(
+        echo(
             f"worker {exited.worker} exited with {exited.code}, again in {exited.wait:g} s; "
             f"its output: {supervisor.log_file(*_place(exited.worker))}",
             err=True,
         )
 
     with on_signals(ending.set), supervisor:
-        click.echo(f"{len(supervisor.pids())} workers are running; Ctrl-C ends them")
+        echo(f"{len(supervisor.pids())} workers are running; Ctrl-C ends them")
         supervisor.run(ending.is_set, report)
-        click.echo("ending the workers …")
+        echo("ending the workers …")
 
 
 def _place(worker: str) -> tuple[str, int]:
