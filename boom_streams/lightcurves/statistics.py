@@ -58,16 +58,16 @@ def photometry(survey: Survey, series: Mapping[str, Points], candid: int, jd: fl
     (``procstatus`` 0) of at least 3 sigma. Where several share time and band, the alert's own comes first, then the
     smallest candid, then forced photometry.
     """
-    level = survey.level(programid)
     ranked: list[tuple[float, int, int, int, float, float]] = []
     detections = series["prv_candidates"]
-    columns = ("jd", "fid", "candid", "magpsf", "sigmapsf", "snr_psf", "programid")
-    for t, fid, own, mag, err, snr, program in zip(*(detections[c].tolist() for c in columns), strict=True):
-        if t <= jd and mag == mag and err == err and snr == snr and survey.level(program) <= level:
+    detections = detections[survey.rights.derivable(detections, programid)]
+    columns = ("jd", "fid", "candid", "magpsf", "sigmapsf", "snr_psf")
+    for t, fid, own, mag, err, snr in zip(*(detections[c].tolist() for c in columns), strict=True):
+        if t <= jd and mag == mag and err == err and snr == snr:
             ranked.append((t, fid, 0 if own == candid else 1, own, mag, err))
     forced = series.get("fp_hists")
     if forced is not None and len(forced):
-        ranked += _forced(survey, forced, jd, level)
+        ranked += _forced(forced[survey.rights.derivable(forced, programid)], jd)
     ranked.sort()
     points: list[Point] = []
     last: tuple[float, int] | None = None
@@ -78,18 +78,18 @@ def photometry(survey: Survey, series: Mapping[str, Points], candid: int, jd: fl
     return points
 
 
-def _forced(survey: Survey, forced: Points, jd: float, level: int) -> list[tuple[float, int, int, int, float, float]]:
+def _forced(forced: Points, jd: float) -> list[tuple[float, int, int, int, float, float]]:
     chosen = forced[
         (forced["jd"] <= jd)
         & (np.abs(forced["snr_psf"]) >= FORCED_SNR)
         & (forced["procstatus"] == b"0")
         & np.isfinite(forced["magzpsci"])
     ]
-    columns = ("jd", "fid", "magpsf", "sigmapsf", "programid")
+    columns = ("jd", "fid", "magpsf", "sigmapsf")
     return [
         (t, fid, 2, 0, mag, err)
-        for t, fid, mag, err, program in zip(*(chosen[c].tolist() for c in columns), strict=True)
-        if survey.level(program) <= level and mag == mag and err == err
+        for t, fid, mag, err in zip(*(chosen[c].tolist() for c in columns), strict=True)
+        if mag == mag and err == err
     ]
 
 

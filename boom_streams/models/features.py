@@ -65,12 +65,11 @@ def history(survey: Survey, series: Mapping[str, Points], jd: float, programid: 
     jd, programid
         Of the alert; only points up to its time, and only those that everyone who may see it may see, are used.
     """
-    columns = (series["prv_candidates"][name].tolist() for name in ("jd", "magpsf", "programid"))
-    level = survey.level(programid)
+    detections = series["prv_candidates"]
+    detections = detections[survey.rights.derivable(detections, programid)]
+    columns = (detections[name].tolist() for name in ("jd", "magpsf"))
     seen = [
-        (time, magnitude)
-        for time, magnitude, owner in zip(*columns, strict=True)
-        if time <= jd and math.isfinite(magnitude) and survey.level(owner) <= level
+        (time, magnitude) for time, magnitude in zip(*columns, strict=True) if time <= jd and math.isfinite(magnitude)
     ]
     if not seen:
         return History(*[math.nan] * 5)

@@ -12,6 +12,7 @@ import numpy as np
 from boom_streams.avro.schemas import Schema
 from boom_streams.errors import BadRecord, SettingsError
 from boom_streams.surveys.packed_points import Points
+from boom_streams.surveys.rights import Rights
 
 __all__ = ["LAST_JD", "Alert", "Position", "Survey", "get_survey"]
 
@@ -80,6 +81,11 @@ class Survey(Protocol):
         """Columns of light curves that are booleans stored as integers."""
         ...
 
+    @property
+    def rights(self) -> Rights:
+        """Its programmes, and who may see them."""
+        ...
+
     def key_fields(self, schema: Schema) -> tuple[str, str, str, str, str]:
         """Paths of objectId, candid, jd, ra, dec in packets of this schema, else `BadRecord`."""
         ...
@@ -90,10 +96,6 @@ class Survey(Protocol):
 
     def decode(self, batch: Sequence[bytes]) -> list[Alert | BadRecord]:
         """Decode containers of one alert each; in place of a bad one its error. Never raises for one."""
-        ...
-
-    def level(self, programid: int) -> int:
-        """Who may see what a programme made: the greater, the fewer; 1 is public."""
         ...
 
 

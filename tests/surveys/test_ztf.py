@@ -211,11 +211,6 @@ def test_isdiffpos(value: str, expected: bool) -> None:
     assert (kept["psfFlux"] > 0) is expected
 
 
-@pytest.mark.parametrize(("programid", "level"), [(1, 1), (2, 2), (3, 3), (0, 3), (64, 3), (-1, 3)])
-def test_levels(programid: int, level: int) -> None:
-    assert ZTF.level(programid) == level
-
-
 @given(st.permutations(range(5)), st.data())
 def test_a_batch_is_its_members(order: list[int], data: st.DataObject) -> None:
     packets = [

@@ -26,6 +26,7 @@ from boom_streams.avro.schemas import Schema
 from boom_streams.errors import BadRecord
 from boom_streams.surveys.base import LAST_JD, Alert, Position
 from boom_streams.surveys.packed_points import Points
+from boom_streams.surveys.rights import Rights
 from boom_streams.surveys.ztf.columns import column_histories, packet_rows
 from boom_streams.surveys.ztf.series import (
     BANDS,
@@ -37,9 +38,12 @@ from boom_streams.surveys.ztf.series import (
     positive,
 )
 
-__all__ = ["BANDS", "BOOLEANS", "SERIES", "SURVEY", "Ztf", "properties"]
+__all__ = ["BANDS", "BOOLEANS", "RIGHTS", "SERIES", "SURVEY", "Ztf", "properties"]
 
 BOOLEANS = frozenset({"isdiffpos"})
+
+#: Public (1), partnership (2), all of ZTF (3).
+RIGHTS = Rights({1: 1, 2: 2, 3: 3}, field="programid")
 
 _CUTOUTS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
 #: Records that are decoded together from this number on; below, one by one is faster.
@@ -54,6 +58,7 @@ class Ztf:
     SERIES = SERIES
     BANDS = BANDS
     BOOLEANS = BOOLEANS
+    rights = RIGHTS
 
     def key_fields(self, schema: Schema) -> tuple[str, str, str, str, str]:
         """Paths of objectId (alertId in schema 1.1), candid, jd, ra, dec; `BadRecord` if not ZTF's."""
@@ -138,10 +143,6 @@ class Ztf:
             raise BadRecord("no ZTF alert: candidate is missing")
         place = (packet.get(name) for name in ("jd", "ra", "dec"))
         return self.position((record[names[0]], record[names[1]], *place))
-
-    def level(self, programid: int) -> int:
-        """1 public, 2 partnership, 3 all of ZTF; an unknown programme counts as 3."""
-        return programid if programid in (1, 2) else 3
 
     def _read(self, container: bytes) -> _Read:
         schema, record = containers.read_one(container)
