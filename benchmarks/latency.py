@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.chain import Marks
 from boom_streams import names
+from boom_streams.astro import times
 from boom_streams.kafka.reading import scan
 from boom_streams.publish.results import decode
 from boom_streams.schema import bson_records
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["PERCENTILES", "Latency", "collect"]
 
 PERCENTILES = (50, 95, 99)
-
-_JD_UNIX, _DAY_MS = 2_440_587.5, 86_400_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ def collect(settings: Settings, since: Marks, rate: float) -> Latency:
     classified: list[float] = []
     for message in scan(settings, [names.topic("ZTF", "classified", settings.topic_prefix)], starts):
         fields = bson_records.fields(message.value() or b"")
-        raw = (fields["received"] - _JD_UNIX) * _DAY_MS  # to 0.04 ms, which is what a Julian date can hold
+        raw = times.unix_ms(fields["received"])
         received[fields["candid"]] = raw
         classified.append(message.timestamp()[1] - raw)
     filtered: dict[int, float] = {}

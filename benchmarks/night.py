@@ -17,6 +17,7 @@ from typing import Any
 import fastavro
 from fastavro.write import schemaless_writer
 
+from boom_streams.avro.numbers import encode_long
 from boom_streams.errors import BoomError
 from boom_streams.surveys import Alert, get_survey
 
@@ -190,7 +191,7 @@ def _container(original: bytes, packet: dict[str, Any]) -> bytes:
     body = BytesIO()
     schemaless_writer(body, _written_quickly(header), packet | dict.fromkeys(_BRANCHES, 1))
     datum = body.getvalue()
-    return header + _long(1) + _long(len(datum)) + datum + sync
+    return header + encode_long(1) + encode_long(len(datum)) + datum + sync
 
 
 @lru_cache(maxsize=4)
@@ -210,13 +211,3 @@ def _written_quickly(header: bytes) -> Any:
         else:
             fields.append(each)
     return fastavro.parse_schema({**schema, "fields": fields})
-
-
-def _long(number: int) -> bytes:
-    """Encode a positive number as Avro's long."""
-    number <<= 1
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*encoded, number])

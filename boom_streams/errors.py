@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "EXIT_RESTART",
     "BadRecord",
     "BoomError",
     "CatalogError",
@@ -22,6 +23,9 @@ __all__ = [
     "SettingsError",
     "StoreError",
 ]
+
+#: Exit code of a worker that has to be started again.
+EXIT_RESTART = 70
 
 
 class BoomError(Exception):

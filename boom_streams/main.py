@@ -21,7 +21,7 @@ from boom_streams.agents.delivery.output import Output
 from boom_streams.agents.delivery.watchdog import Pulse
 from boom_streams.agents.faust_fixes.intake import IdleMonitor, RawSchema, hand_over_directly, read_on
 from boom_streams.agents.faust_fixes.recovery import watch_commits, watch_copartitioning, write_before_reading
-from boom_streams.kafka.clients import MAX_BYTES
+from boom_streams.kafka.limits import MAX_BYTES
 from boom_streams.settings import Settings, settings
 from boom_streams.tables.store import StateTable
 from boom_streams.topologies.stage import Stage

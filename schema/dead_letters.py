@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["FILE", "MAX_REASON", "MAX_TRACEBACK", "DeadLetter", "letter_headers"]
+from boom_streams.kafka.limits import MAX_DEAD_BYTES, Headers, record_size
+
+__all__ = [
+    "FILE",
+    "MAX_REASON",
+    "MAX_TRACEBACK",
+    "REPLAYED",
+    "DeadLetter",
+    "Letter",
+    "letter_headers",
+    "make_letter",
+    "read_letter",
+]
 
 #: Longest reason and traceback that are kept, bytes.
 MAX_REASON, MAX_TRACEBACK = 2000, 8000
 #: Prefix of the "topic" of a letter that is no Kafka record but a file which could not be replayed.
 FILE = "file:"
+#: Header of a record without a value that marks a letter as replayed: when, milliseconds since 1970.
+REPLAYED = "dead.replayed"
+
+_SHORT = 1500  # characters of a reason that is followed by what could not be kept
+_NUMBER = re.compile(rb"-?\d{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,36 +75,120 @@ class DeadLetter:
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter as it is written: key, value and headers of its record."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+
+
+def make_letter(
+    stage: str,
+    reason: str,
+    record: tuple[str, int, int],
+    timestamp: int,
+    value: bytes | None,
+    *,
+    key: bytes | None = None,
+    original: Headers = (),
+    traceback: str = "",
+    limit: int = MAX_DEAD_BYTES,
+) -> Letter:
+    """Make the dead letter of a record: as it came, with the reason, and without what does not fit.
+
+    Parameters
+    ----------
+    stage, reason, traceback
+        Who gave the record up, and why; texts may hold anything.
+    record
+        Topic, partition and offset of the record; of a file ``("file:NAME", 0, number of its record)``.
+    timestamp
+        Of the record, milliseconds since 1970.
+    value, key, original
+        Value, key and headers of the record.
+    limit
+        Most bytes that the letter may take in Kafka: value, headers and key are left out in this order until it
+        does, and the reason says so.
+    """
+    whole = Letter(key, value, letter_headers(stage, reason, record, timestamp, original, traceback))
+    if record_size(key, value, whole.headers) <= limit:
+        return whole
+    lost = [f"{len(value or b'')} bytes"]
+    for keep_headers in (True, False):
+        note = f" (its {', '.join(lost)} are too many to be kept)"
+        kept = original if keep_headers else ()
+        headers = letter_headers(stage, reason[:_SHORT] + note, record, timestamp, kept, traceback)
+        if record_size(key, None, headers) <= limit:
+            return Letter(key, b"", headers)
+        lost.append(f"{len(original)} headers")
+    return Letter(None, b"", headers)
+
+
 def letter_headers(
     stage: str,
     reason: str,
     record: tuple[str, int, int],
     timestamp: int,
-    original: dict[str, bytes] | None = None,
+    original: Headers = (),
     traceback: str = "",
-) -> dict[str, bytes]:
-    """Headers of a dead letter.
+) -> list[tuple[str, bytes | None]]:
+    """Headers of a dead letter; see `make_letter`. Those of the record keep their order and repetitions."""
+    topic, partition, offset = record
+    headers: list[tuple[str, bytes | None]] = [
+        ("dead.stage", _bytes(stage)),
+        ("dead.reason", _bytes(reason)[:MAX_REASON]),
+        ("dead.topic", _bytes(topic)),
+        ("dead.partition", b"%d" % partition),
+        ("dead.offset", b"%d" % offset),
+        ("dead.timestamp", b"%d" % timestamp),
+    ]
+    if traceback:
+        headers.append(("dead.traceback", _bytes(traceback)[-MAX_TRACEBACK:]))
+    headers += [(f"orig.{_bytes(name).decode()}", content) for name, content in original]
+    return headers
+
+
+def read_letter(
+    survey: str, headers: Mapping[str, bytes], key: bytes | None, size: int, at: tuple[int, int]
+) -> DeadLetter:
+    """Read a dead letter, whoever wrote it.
 
     Parameters
     ----------
-    stage, reason, traceback
-        Who gave the record up, and why.
-    record
-        Topic, partition and offset of the record; of a file ``("file:NAME", 0, number of its record)``.
-    timestamp
-        Of the record, milliseconds since 1970.
-    original
-        The record's own headers.
+    survey
+        Survey in whose topic it lies.
+    headers, key, size
+        Headers, key and size of the value of its record.
+    at
+        Its partition and offset.
     """
-    topic, partition, offset = record
-    headers = {
-        "dead.stage": stage.encode(),
-        "dead.reason": reason.encode()[:MAX_REASON],
-        "dead.topic": topic.encode(),
-        "dead.partition": str(partition).encode(),
-        "dead.offset": str(offset).encode(),
-        "dead.timestamp": str(timestamp).encode(),
-    }
-    if traceback:
-        headers["dead.traceback"] = traceback.encode()[-MAX_TRACEBACK:]
-    return headers | {f"orig.{name}": value for name, value in (original or {}).items()}
+
+    def text(name: str) -> str:
+        return headers.get(f"dead.{name}", b"").decode(errors="replace")
+
+    def number(name: str, default: int) -> int:
+        content = headers.get(f"dead.{name}", b"")
+        return int(content) if _NUMBER.fullmatch(content) else default
+
+    return DeadLetter(
+        survey=survey,
+        topic=text("topic"),
+        partition=number("partition", -1),
+        offset=number("offset", -1),
+        stage=text("stage"),
+        reason=text("reason"),
+        traceback=text("traceback"),
+        timestamp=number("timestamp", 0),
+        key=key,
+        headers={name[5:]: content for name, content in headers.items() if name.startswith("orig.")},
+        size=size,
+        at=at,
+        replayed=REPLAYED in headers,
+    )
+
+
+def _bytes(text: str) -> bytes:
+    """UTF-8 of any string: what has no encoding, as half a surrogate pair, is written as its code."""
+    return text.encode("utf-8", "backslashreplace")

@@ -16,7 +16,7 @@ import bson
 import fastavro
 import numpy as np
 
-from boom_streams.avro.containers import encode_long
+from boom_streams.avro.numbers import encode_long
 from boom_streams.surveys import Survey
 
 __all__ = ["Body", "Passed", "decode_filtered", "decode_matches", "encode_body", "filtered_schema"]

@@ -20,13 +20,12 @@ import rocksdict
 from faust.stores import rocksdb
 from faust.types import TP
 
-from boom_streams.errors import StoreError
+from boom_streams.errors import EXIT_RESTART, StoreError
 
 __all__ = ["StateTable", "View", "stored_items", "stored_partition"]
 
 _OFFSET = struct.Struct(">q")
 _CACHE_BYTES = 256 << 20
-_LOST = 70  # exit code of a worker that must be restarted
 
 
 class View:
@@ -151,7 +150,7 @@ class _Store(rocksdb.Store):
                 self._apply(partition, messages)
         except Exception:  # Faust would log it, skip the records and go on
             self.log.critical("recovery of table %s failed", self.table_name, exc_info=True)
-            os._exit(_LOST)
+            os._exit(EXIT_RESTART)
 
     def _apply(self, partition: int, messages: list[Any]) -> None:
         database = self.database(partition)

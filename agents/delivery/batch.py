@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from boom_streams.agents.delivery.output import Headers, Send
+from boom_streams.agents.delivery.output import Send
 from boom_streams.errors import BadRecord
-from boom_streams.kafka.clients import MAX_BYTES, MAX_DEAD_BYTES
+from boom_streams.kafka.limits import MAX_BYTES, Headers
+from boom_streams.schema.dead_letters import make_letter
 from boom_streams.tables.store import StateTable, View
 
 __all__ = ["Inbox", "Process", "Record", "Result", "Work", "checked", "dead_letter"]
@@ -40,7 +41,7 @@ class Record:
     def of(cls, event: Any) -> Record:
         """The record of a Faust event."""
         message = event.message
-        headers = {name: value for name, value in _headers(message)}
+        headers = {name: value or b"" for name, value in _headers(message)}
         return cls(
             message.topic,
             message.partition,
@@ -134,27 +135,17 @@ class Inbox:
 
 def dead_letter(record: Record, stage: str, topic: str, result: Result) -> Send:
     """The record as it came, with the reason: what ``boom-streams dead`` shows and replays."""
-    headers = [
-        ("dead.stage", stage.encode()),
-        ("dead.reason", _text(result.dead or "")[:2000]),
-        ("dead.topic", record.topic.encode()),
-        ("dead.partition", str(record.partition).encode()),
-        ("dead.offset", str(record.offset).encode()),
-        ("dead.timestamp", str(int(record.timestamp * 1000)).encode()),
-    ]
-    if result.trace:
-        headers.append(("dead.traceback", _text(result.trace)[-8000:]))
-    headers += [(f"orig.{name}", value) for name, value in _headers(record.event.message)]
-    letter = Send(topic, record.key, record.value, record.partition, headers)
-    if letter.size > MAX_DEAD_BYTES:
-        headers[1] = ("dead.reason", headers[1][1] + b" (its %d bytes are too many to be kept)" % len(record.value))
-        letter.value = b""
-    return letter
-
-
-def _text(text: str) -> bytes:
-    """UTF-8 of any string: an exception's text may hold what has no encoding."""
-    return text.encode("utf-8", "backslashreplace")
+    letter = make_letter(
+        stage,
+        result.dead or "",
+        (record.topic, record.partition, record.offset),
+        int(record.timestamp * 1000),
+        record.value,
+        key=record.key,
+        original=_headers(record.event.message),
+        traceback=result.trace,
+    )
+    return Send(topic, letter.key, letter.value, record.partition, letter.headers)
 
 
 def _headers(message: Any) -> Headers:

@@ -6,16 +6,11 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from boom_streams.kafka.clients import MAX_DEAD_BYTES
+from boom_streams.kafka.limits import MAX_DEAD_BYTES, Headers, record_size
 from boom_streams.kafka.writer import Writer
 from boom_streams.settings import Settings
 
-__all__ = ["Headers", "Output", "Send"]
-
-Headers = Sequence[tuple[str, bytes]]
-
-#: Bytes of a batch (61) and a record (up to 21) beside what is in it, and some more.
-_OVERHEAD = 128
+__all__ = ["Output", "Send"]
 
 #: Longest time that a record waits for others of its partition; the end of a batch does not wait.
 _LINGER_MS = 50
@@ -27,7 +22,7 @@ class Send:
 
     topic: str
     key: bytes | None
-    value: bytes | tuple[bytes, ...]
+    value: bytes | tuple[bytes, ...] | None
     """In pieces where several records share some: they are joined when they are sent."""
     partition: int
     headers: Headers = ()
@@ -37,11 +32,7 @@ class Send:
     @property
     def size(self) -> int:
         """Most bytes that it takes in Kafka, alone in its batch."""
-        pieces = self.value if isinstance(self.value, tuple) else (self.value or b"",)
-        size = _OVERHEAD + len(self.key or b"") + sum(map(len, pieces))
-        for name, value in self.headers:
-            size += len(name.encode()) + len(value or b"") + 10
-        return size
+        return record_size(self.key, self.value, self.headers)
 
 
 class Output:

@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["LOST", "Pulse", "fail_stop"]
+from boom_streams.errors import EXIT_RESTART
+
+__all__ = ["Pulse", "fail_stop"]
 
 log = logging.getLogger(__name__)
-
-#: Exit code of a worker that has to be started again.
-LOST = 70
 
 #: Seconds that a worker may take to end after it was asked to.
 GRACE = 15.0
@@ -29,7 +28,7 @@ def fail_stop(reason: str, *args: Any) -> None:
     """End the process at once: nothing that is not acknowledged can be committed any more."""
     log.critical(reason, *args, exc_info=sys.exc_info()[0] is not None)
     logging.shutdown()
-    os._exit(LOST)
+    os._exit(EXIT_RESTART)
 
 
 class Pulse:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from boom_streams.avro.numbers import encode_long
 from boom_streams.avro.schemas import Schema
 from boom_streams.errors import BadRecord
 
@@ -40,7 +41,7 @@ def read_columns(records: Sequence[bytes], schema: Schema) -> pl.DataFrame:
         If a record is damaged, or the schema is beyond what can be read this way.
     """
     body = b"".join([*records, records[0]])
-    container = b"".join([_header(schema), _number(len(records) + 1), _number(len(body)), body, _SYNC])
+    container = b"".join([_header(schema), encode_long(len(records) + 1), encode_long(len(body)), body, _SYNC])
     try:
         table = pl.read_avro(io.BytesIO(container))
     except (KeyboardInterrupt, SystemExit, MemoryError):
@@ -60,27 +61,16 @@ def read_columns(records: Sequence[bytes], schema: Schema) -> pl.DataFrame:
 
 def _start(value: Any) -> bytes:
     if isinstance(value, int):
-        return _number(value)
+        return encode_long(value)
     text = str(value).encode()
-    return _number(len(text)) + text
-
-
-def _number(value: int) -> bytes:
-    """Avro's variable-length zigzag encoding of a long."""
-    rest = (value << 1) ^ (value >> 63)
-    digits = bytearray()
-    while rest > 0x7F:
-        digits.append((rest & 0x7F) | 0x80)
-        rest >>= 7
-    digits.append(rest)
-    return bytes(digits)
+    return encode_long(len(text)) + text
 
 
 @lru_cache(maxsize=64)
 def _header(schema: Schema) -> bytes:
     """Header of a container whose schema names no type twice, which Polars does not know."""
     source = json.dumps(_inline(schema.source, {}, itertools.count())).encode()
-    metadata = _number(1) + _start("avro.schema") + _number(len(source)) + source + b"\0"
+    metadata = encode_long(1) + _start("avro.schema") + encode_long(len(source)) + source + b"\0"
     return b"Obj\x01" + metadata + _SYNC
 
 

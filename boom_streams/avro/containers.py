@@ -23,13 +23,13 @@ from typing import Any
 import cramjam
 import fastavro
 
+from boom_streams.avro.numbers import encode_long
 from boom_streams.avro.schemas import Schema, cut_schema, load_schema
 from boom_streams.errors import BadRecord
 
 __all__ = [
     "Header",
     "NotSingle",
-    "encode_long",
     "prefix_reader",
     "read",
     "read_header",
@@ -331,17 +331,6 @@ def _varint(data: bytes, at: int, *, zigzag: bool = True) -> tuple[int, int]:
         if byte < 0x80:
             return ((value >> 1) ^ -(value & 1) if zigzag else value), at
     raise BadRecord("the Avro container is truncated, or a number in it has no end")
-
-
-def encode_long(number: int) -> bytes:
-    """A number from 0 on as Avro writes an int or a long: zigzag, 7 bits a byte."""
-    rest = number << 1
-    out = bytearray()
-    while rest > 0x7F:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
 
 
 def _header_bytes(schema: Schema) -> bytes:

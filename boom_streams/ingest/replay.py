@@ -14,9 +14,9 @@ from boom_streams import names
 from boom_streams.errors import BadRecord
 from boom_streams.ingest.files import Container, ReadAhead, containers, find_sources
 from boom_streams.ingest.raw_records import RawBatch, RawRecord, raw_batch
-from boom_streams.kafka.clients import MAX_BYTES
+from boom_streams.kafka.limits import MAX_BYTES
 from boom_streams.kafka.writer import Writer
-from boom_streams.schema.dead_letters import FILE, letter_headers
+from boom_streams.schema.dead_letters import FILE, make_letter
 from boom_streams.surveys import get_survey
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from boom_streams.surveys.base import Survey
 
 __all__ = ["Counts", "replay"]
-
-#: Room that Kafka needs in a record beside the value, bytes.
-_OVERHEAD = 64 << 10
 
 
 @dataclass(slots=True)
@@ -198,9 +195,8 @@ class _RawWriter:
         self._counts.problems.append(f"{container.name}: {container.problem}")
 
     def _letter(self, value: bytes, reason: str, name: str, number: int) -> None:
-        if len(value) > MAX_BYTES - _OVERHEAD:
-            value, reason = b"", f"{reason} (its {len(value)} bytes are too many to be kept)"
-        headers = letter_headers("replay", reason, (FILE + name, 0, number), time.time_ns() // 1_000_000)
-        partition = zlib.crc32(name.encode()) % self._partitions
-        self._writer.send(self._dead, value, None, partition, headers.items())
+        record = (FILE + name, 0, number)
+        letter = make_letter("replay", reason, record, time.time_ns() // 1_000_000, value, limit=MAX_BYTES)
+        partition = zlib.crc32(name.encode(errors="backslashreplace")) % self._partitions
+        self._writer.send(self._dead, letter.value, letter.key, partition, letter.headers)
         self._counts.dead += 1

@@ -12,12 +12,12 @@ from confluent_kafka.admin import AdminClient
 
 from boom_streams import names
 from boom_streams.errors import ServiceError
+from boom_streams.kafka.limits import MAX_BYTES
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
 
 __all__ = [
-    "MAX_BYTES",
     "TIMEOUT",
     "admin",
     "client_config",
@@ -27,12 +27,6 @@ __all__ = [
     "producer",
     "reader_group",
 ]
-
-#: Largest record of any topic, bytes; producers, topics and fetches agree on it.
-MAX_BYTES = 12 << 20
-
-#: Largest record of a dead-letter topic: any other record with the reason and the traceback.
-MAX_DEAD_BYTES = MAX_BYTES + (64 << 10)
 
 #: Seconds that one request to the broker may take.
 TIMEOUT = 15.0

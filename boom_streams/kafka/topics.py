@@ -13,7 +13,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from boom_streams import names
 from boom_streams.errors import ServiceError
-from boom_streams.kafka.clients import MAX_BYTES, MAX_DEAD_BYTES, TIMEOUT, admin, fail, partition_counts
+from boom_streams.kafka.clients import TIMEOUT, admin, fail, partition_counts
+from boom_streams.kafka.limits import MAX_BYTES, MAX_DEAD_BYTES
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings

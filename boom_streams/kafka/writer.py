@@ -42,10 +42,10 @@ class Writer:
     def send(
         self,
         topic: str,
-        value: bytes,
+        value: bytes | None,
         key: bytes | None,
         partition: int,
-        headers: Iterable[tuple[str, bytes]] = (),
+        headers: Iterable[tuple[str, bytes | None]] = (),
         timestamp: int = 0,
     ) -> None:
         """Send a record; waits only while the producer's memory is full.
@@ -80,7 +80,7 @@ class Writer:
                 self.poll(0.1)
             except KafkaException as error:
                 if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                    raise BadRecord(f"{len(value)} bytes are more than a record may have") from None
+                    raise BadRecord(f"{len(value or b'')} bytes are more than a record may have") from None
                 raise fail(self._settings, error.args[0], topic, "Write") from None
 
     def poll(self, seconds: float) -> None:

@@ -22,7 +22,7 @@ from boom_streams.kafka.clients import TIMEOUT, consumer
 from boom_streams.kafka.offsets import watermarks
 from boom_streams.kafka.reading import headers_of, scan
 from boom_streams.kafka.writer import Writer
-from boom_streams.schema.dead_letters import FILE, DeadLetter, letter_headers
+from boom_streams.schema.dead_letters import FILE, REPLAYED, DeadLetter, letter_headers, read_letter
 from boom_streams.surveys import get_survey
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def letters(settings: Settings, replayed: bool = False) -> list[DeadLetter]:
     for survey in settings.surveys:
         for message in scan(settings, [names.topic(survey, "dead", settings.topic_prefix)]):
             letter = _parse(survey, message)
-            if "dead.replayed" in headers_of(message):
+            if letter.replayed:
                 marked.add(letter.id)
             else:
                 found.setdefault(letter.id, letter)
@@ -105,22 +105,8 @@ def replay(settings: Settings, chosen: Collection[DeadLetter]) -> Replayed:
 
 
 def _parse(survey: str, message: Message) -> DeadLetter:
-    headers = headers_of(message)
-    value = message.value() or b""
-    return DeadLetter(
-        survey=survey,
-        topic=headers.get("dead.topic", b"").decode(),
-        partition=int(headers.get("dead.partition", b"-1")),
-        offset=int(headers.get("dead.offset", b"-1")),
-        stage=headers.get("dead.stage", b"").decode(),
-        reason=headers.get("dead.reason", b"").decode(errors="replace"),
-        traceback=headers.get("dead.traceback", b"").decode(errors="replace"),
-        timestamp=int(headers.get("dead.timestamp", b"0")),
-        key=message.key(),
-        headers={name[5:]: value for name, value in headers.items() if name.startswith("orig.")},
-        size=len(value),
-        at=(int(message.partition() or 0), int(message.offset() or 0)),
-    )
+    at = (int(message.partition() or 0), int(message.offset() or 0))
+    return read_letter(survey, headers_of(message), message.key(), len(message.value() or b""), at)
 
 
 def _with_mark(letter: DeadLetter, replayed: bool) -> DeadLetter:
@@ -172,6 +158,6 @@ def _send(settings: Settings, writer: Writer, letter: DeadLetter, value: bytes) 
 def _mark(settings: Settings, writer: Writer, letter: DeadLetter) -> None:
     record = (letter.topic, letter.partition, letter.offset)
     headers = letter_headers(letter.stage, letter.reason, record, letter.timestamp)
-    headers["dead.replayed"] = str(time.time_ns() // 1_000_000).encode()
+    headers.append((REPLAYED, b"%d" % (time.time_ns() // 1_000_000)))
     topic = names.topic(letter.survey, "dead", settings.topic_prefix)
-    writer.send(topic, b"", letter.key, letter.at[0], headers.items())
+    writer.send(topic, b"", letter.key, letter.at[0], headers)

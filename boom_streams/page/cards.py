@@ -13,6 +13,7 @@ from urllib.parse import quote
 from astropy.coordinates import Angle
 from bson import json_util
 
+from boom_streams.astro import times
 from boom_streams.models.registry import MODELS
 from boom_streams.page.axes import round_number
 from boom_streams.page.curves import Plot, plot
@@ -21,8 +22,6 @@ from boom_streams.page.stamps import Stamp, stamps
 
 __all__ = ["Card", "PassedFilter", "Score", "card", "one_an_alert", "utc"]
 
-#: Julian date of 1970-01-01 00:00 UTC.
-_UNIX_EPOCH_JD = 2440587.5
 #: Surveys that publish template minus science as the difference stamp of a negative detection.
 _TURNED = ("ZTF",)
 #: Longest text of an annotation.
@@ -118,7 +117,7 @@ def card(
         band=alert.get("band") or "",
         magnitude=_magnitude(magnitude, alert.get("magnitude_error")),
         time=f"{utc(jd):%Y-%m-%d %H:%M:%S}",
-        mjd=f"{jd - 2400000.5:.5f}",
+        mjd=f"{jd - times.MJD_EPOCH:.5f}",
         seen=_seen(photometry, age),
         history=alert["history"],
         links=_links(alert),
@@ -147,7 +146,7 @@ def one_an_alert(alerts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def utc(jd: float) -> datetime:
     """Time of a Julian date (UTC), to the second."""
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=jd - _UNIX_EPOCH_JD)
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=times.unix_ms(jd))
     return (moment + timedelta(seconds=0.5)).replace(microsecond=0)
 
 

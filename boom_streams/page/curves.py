@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from boom_streams.astro import times
 from boom_streams.astro.photometry import FACTOR, ZP_NJY
 from boom_streams.page.axes import magnitude_ticks, nice_ticks, round_number
 
@@ -209,7 +210,7 @@ def _mark(point: _Point, frame: _Frame, unit: str, factor: float) -> Mark:
 def _title(point: _Point, unit: str, factor: float) -> str:
     """A point in words, with its magnitude where its flux is positive."""
     sigma = "5σ " if point.origin == "limit" else ""
-    when = f"{round_number(point.days, 5)} d, MJD {point.jd - 2400000.5:.4f}"
+    when = f"{round_number(point.days, 5)} d, MJD {point.jd - times.MJD_EPOCH:.4f}"
     known = math.isfinite(point.error)
     flux = f"{point.flux / factor:.4g}" + (f" ± {point.error / factor:.2g}" if known else "") + f" {unit}"
     text = f"{point.band} {sigma}{_KINDS[point.origin]}, {when}: {flux}".replace("-", "−")

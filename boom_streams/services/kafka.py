@@ -8,6 +8,7 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 
 from boom_streams.errors import ServiceError
+from boom_streams.kafka.limits import MAX_BYTES
 from boom_streams.services import jars
 from boom_streams.services.process import spawn, tail
 from boom_streams.services.system import INSTALL
@@ -17,7 +18,6 @@ __all__ = ["GRACE", "answers", "explain", "launch", "log_file", "marker"]
 #: Seconds that Kafka gets to close its logs.
 GRACE = 20.0
 
-_MAX_BYTES = 12 << 20
 
 _LOGGING = """\
 status = error
@@ -140,9 +140,9 @@ def _properties(data: Path, port: int, controller_port: int) -> str:
         "group.min.session.timeout.ms": 1000,
         "broker.session.timeout.ms": 5000,  # after a kill the restarted broker waits for its old session
         "broker.heartbeat.interval.ms": 1000,
-        "message.max.bytes": _MAX_BYTES,
-        "replica.fetch.max.bytes": _MAX_BYTES,
-        "socket.request.max.bytes": 8 * _MAX_BYTES,
+        "message.max.bytes": MAX_BYTES,
+        "replica.fetch.max.bytes": MAX_BYTES,
+        "socket.request.max.bytes": 8 * MAX_BYTES,
         "socket.send.buffer.bytes": -1,  # the system's own, which grow: a tenth less CPU time than with Kafka's 100 kB
         "socket.receive.buffer.bytes": -1,
         "log.retention.hours": 168,

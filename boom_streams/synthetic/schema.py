@@ -13,7 +13,7 @@ from typing import Any
 import fastavro
 from fastavro.write import schemaless_writer
 
-from boom_streams.avro.containers import encode_long
+from boom_streams.avro.numbers import encode_long
 
 __all__ = ["VERSION", "alert_schema", "container", "encode_point", "field_names"]
 

@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from boom_streams.avro import containers
+from boom_streams.avro.numbers import encode_long
 from boom_streams.avro.schemas import load_schema
 from boom_streams.errors import BadRecord
 
@@ -66,19 +67,10 @@ def container(
 def raw_container(schema: dict[str, Any], datum: bytes, codec: str = "null") -> bytes:
     """Container written by hand, so that schema and datum need not agree."""
     source = json.dumps(schema).encode()
-    parts = [b"Obj\x01", zigzag(2)]
+    parts = [b"Obj\x01", encode_long(2)]
     for text in (b"avro.codec", codec.encode(), b"avro.schema", source):
-        parts += [zigzag(len(text)), text]
-    return b"".join([*parts, b"\0", b"~" * 16, zigzag(1), zigzag(len(datum)), datum, b"~" * 16])
-
-
-def zigzag(number: int) -> bytes:
-    out = bytearray()
-    number = (number << 1) ^ (number >> 63)
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*out, number])
+        parts += [encode_long(len(text)), text]
+    return b"".join([*parts, b"\0", b"~" * 16, encode_long(1), encode_long(len(datum)), datum, b"~" * 16])
 
 
 @pytest.mark.parametrize("codec", ["null", "deflate", "snappy"])
@@ -174,7 +166,10 @@ def test_truncated_after_good_records() -> None:
         (raw_container(SCHEMA, b"\x00" * 8, "deflate"), "cannot be decompressed|truncated"),
         (raw_container(SCHEMA, b"\xff\xff\xff\xff\x0f" + b"\x00" * 8, "snappy"), "snappy"),
         (containers.read_header(container()).raw + b"~" * 16, "no record"),
-        (container()[: len(containers.read_header(container()).raw) + 16] + zigzag(-1) + zigzag(4), "claims -1"),
+        (
+            container()[: len(containers.read_header(container()).raw) + 16] + encode_long(-1) + encode_long(4),
+            "claims -1",
+        ),
     ],
 )
 def test_damage_is_named(data: bytes, reason: str) -> None:
@@ -236,14 +231,14 @@ def test_schema_that_doubles_without_end() -> None:
 def test_hostile_lengths_allocate_nothing(length: int) -> None:
     schema = {"type": "record", "name": "x", "fields": [{"name": "a", "type": "bytes"}]}
     with pytest.raises(BadRecord):
-        containers.read_one(raw_container(schema, zigzag(length)[:10] + b"abc"))
+        containers.read_one(raw_container(schema, encode_long(length)[:10] + b"abc"))
     array = {
         "type": "record",
         "name": "x",
         "fields": [{"name": "a", "type": {"type": "array", "items": "int"}}],
     }
     with pytest.raises(BadRecord):
-        containers.read_one(raw_container(array, zigzag(abs(length))[:10] + b"abc"))
+        containers.read_one(raw_container(array, encode_long(abs(length))[:10] + b"abc"))
 
 
 @given(

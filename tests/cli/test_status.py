@@ -70,7 +70,7 @@ def test_the_report_has_everything(settings: Settings) -> None:
     write(settings, "ztf.raw", 10)
     write(settings, "boom.objects.changelog", 4)
     record = (f"{settings.topic_prefix}ztf.raw", 0, 3)
-    headers = letter_headers("enrich", "no", record, 0)
+    headers = dict(letter_headers("enrich", "no", record, 0))
     write(settings, "ztf.dead", 2, **headers)  # twice the same
     commit(settings, "enrich", "raw", 5, 3)
     report = collect(settings, interval=0.1)

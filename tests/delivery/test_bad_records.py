@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from boom_streams.kafka import clients
+from boom_streams.kafka.limits import MAX_BYTES
 from boom_streams.kafka.reading import headers_of
 from boom_streams.kafka.writer import Writer
 from tests.delivery.harness import STAGE, Bench
@@ -107,7 +107,7 @@ def test_what_kafka_refuses_ends_the_worker(bench: Bench) -> None:
         assert bench.start().wait(60) == 70
     assert "could not send to Kafka" in bench.log().read_text()
     assert json.loads((bench.folder / "a" / "journal.json").read_text())["deaths"] == {}
-    bench.limit(bench.enriched, clients.MAX_BYTES)
+    bench.limit(bench.enriched, MAX_BYTES)
     bench.run_until_committed()
     assert sorted(set(bench.ids())) == [0, 1]
     assert bench.dead_letters() == []

@@ -11,7 +11,8 @@ import pytest
 from boom_streams import names
 from boom_streams.agents.delivery.output import Output, Send
 from boom_streams.errors import ServiceError
-from boom_streams.kafka import clients, topics
+from boom_streams.kafka import topics
+from boom_streams.kafka.limits import MAX_BYTES
 from boom_streams.kafka.reading import scan
 from boom_streams.settings import Settings
 
@@ -83,11 +84,11 @@ def test_the_size_of_a_record_is_known_before_it_is_sent(make_settings: Callable
     target = topic(settings)
     headers = [("name", b"value")] * 50
     empty = Send(target, b"key", b"", 0, headers).size
-    largest = Send(target, b"key", bytes(clients.MAX_BYTES - empty), 0, headers)
-    assert largest.size == clients.MAX_BYTES
+    largest = Send(target, b"key", bytes(MAX_BYTES - empty), 0, headers)
+    assert largest.size == MAX_BYTES
     assert send(settings, [largest]) == [{(target, 0): 0}]
     with pytest.raises(ServiceError, match=target):
-        send(settings, [Send(target, b"key", bytes(clients.MAX_BYTES), 0)])
+        send(settings, [Send(target, b"key", bytes(MAX_BYTES), 0)])
 
 
 def test_without_offsets_everything_is_confirmed_and_a_refusal_is_told(make_settings: Callable[..., Settings]) -> None:
@@ -99,6 +100,6 @@ def test_without_offsets_everything_is_confirmed_and_a_refusal_is_told(make_sett
         assert await output.send([Send(target, b"k", b"%d" % i, 0) for i in range(300)]) == {}
         assert [message.value() for message in scan(settings, [target])] == [b"%d" % i for i in range(300)]
         with pytest.raises(ServiceError, match=target):
-            await output.send([Send(target, b"k", bytes(clients.MAX_BYTES), 0)])
+            await output.send([Send(target, b"k", bytes(MAX_BYTES), 0)])
 
     asyncio.run(main())

@@ -69,10 +69,10 @@ def bury(
 ) -> str:
     """Put a letter where a stage would; return its id."""
     record = (topic(settings, source), 1, offset)
-    headers = letter_headers(stage, f"{stage} says no", record, 1_700_000_000_000, orig, "Traceback …")
+    headers = letter_headers(stage, f"{stage} says no", record, 1_700_000_000_000, list(orig.items()), "Traceback …")
     writer = Writer(settings)
     for _ in range(copies):
-        writer.send(topic(settings, "dead"), value, b"key", 1, headers.items())
+        writer.send(topic(settings, "dead"), value, b"key", 1, headers)
     writer.finish()
     return f"{record[0]}/1/{offset}"
 
@@ -151,7 +151,7 @@ def test_many_letters_are_replayed_each_once(settings: Settings) -> None:
     for number in range(1200):
         record = (topic(settings, "enriched"), 0, number)
         headers = letter_headers("classify", "no", record, 1_700_000_000_000)
-        writer.send(topic(settings, "dead"), b"%d" % number, None, number % 2, headers.items())
+        writer.send(topic(settings, "dead"), b"%d" % number, None, number % 2, headers)
     writer.finish()
     chosen = [letter for letter in dead_letters.letters(settings) if letter.offset % 3 == 0]
     assert dead_letters.replay(settings, chosen).sent == 400
