@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from boom_streams import names
+from boom_streams.access.permissions import everything_that
 from boom_streams.agents.delivery.loop import Process, Record, Result, Work
 from boom_streams.agents.delivery.output import Send
 from boom_streams.archive import Archive, mongo
@@ -135,13 +136,13 @@ def _sends(
     cutouts: Mapping[str, bytes] | None,
 ) -> Iterator[Send]:
     """Records for an alert: one a filter, whose topic has one partition, and one for operators with all of them."""
-    seen = [match.filter.programids(survey.name) for match in matches]
-    everyone = frozenset[int]().union(*seen)
-    bodies = {programids: encode_body(survey, alert, programids, cutouts) for programids in {*seen, everyone}}
+    seen = [match.filter.programmes() for match in matches]
+    everyone = everything_that((match.filter.permissions for match in matches), survey.name)
+    bodies = {programmes: encode_body(survey, alert, programmes, cutouts) for programmes in {*seen, everyone}}
     passed = [_passed(match) for match in matches]
-    for entry, programids in zip(passed, seen, strict=True):
+    for entry, programmes in zip(passed, seen, strict=True):
         topic = names.filter_topic(entry.name, config.topic_prefix)
-        yield Send(topic, record.key, bodies[programids].container([entry]), 0)
+        yield Send(topic, record.key, bodies[programmes].container([entry]), 0)
     topic = names.topic(survey.name, "filtered", config.topic_prefix)
     yield Send(topic, record.key, bodies[everyone].container(passed), record.partition)
 

@@ -66,7 +66,7 @@ class Body:
 
 
 def encode_body(
-    survey: Survey, record: Mapping[str, Any], programids: frozenset[int], cutouts: Mapping[str, bytes] | None
+    survey: Survey, record: Mapping[str, Any], programmes: frozenset[int], cutouts: Mapping[str, bytes] | None
 ) -> Body:
     """Encode what filtered records of an alert have in common; the same bytes for the same input.
 
@@ -78,8 +78,8 @@ def encode_body(
         Adapter of the survey.
     record
         The classified record, as `boom_streams.schema.bson_records.fields` gives it.
-    programids
-        Programmes whose points the reader may see.
+    programmes
+        Those of the survey whose points the reader may see.
     cutouts
         Stamps as received; None when the archive does not have them.
     """
@@ -103,7 +103,7 @@ def encode_body(
             {"classifier": name, "score": score, "version": record["models"].get(name)}
             for name, score in sorted(record["classifications"].items())
         ],
-        "photometry": _photometry(survey, record, programids),
+        "photometry": _photometry(survey, record, programmes),
         **{name: (cutouts or {}).get(name) for name in _CUTOUTS},
         "cutouts_missing": None if cutouts else "the archive has no cutouts of this alert",
     }
@@ -128,18 +128,18 @@ def decode_matches(value: bytes) -> dict[str, Any]:
     return {**before, **fastavro.schemaless_reader(stream, parts.filters, None)}  # type: ignore[dict-item]
 
 
-def _photometry(survey: Survey, record: Mapping[str, Any], programids: frozenset[int]) -> list[dict[str, Any]]:
+def _photometry(survey: Survey, record: Mapping[str, Any], programmes: frozenset[int]) -> list[dict[str, Any]]:
     packed = bson.decode(record["series"].raw)
     found: list[tuple[Any, ...]] = []
     for name, origin in _SERIES.items():
         if name in packed:
             rows = np.frombuffer(packed[name], survey.SERIES[name])
-            rows = rows[rows["jd"] <= record["jd"]]
+            rows = rows[(rows["jd"] <= record["jd"]) & survey.rights.visible(rows, programmes)]
             fluxes = [_numbers(rows, column) for column in ("psfFlux", "psfFluxErr", "ra", "dec")]
             bands = map(survey.BANDS.__getitem__, rows["fid"].tolist())
             found += zip(rows["jd"].tolist(), bands, itertools.repeat(origin), *fluxes, rows["programid"].tolist())
     found.sort(key=lambda point: point[:3])
-    points = [dict(zip(_POINT, point, strict=True)) for point in found if point[-1] in programids]
+    points = [dict(zip(_POINT, point, strict=True)) for point in found]
     for point in points:
         point["survey"] = survey.name
     return points

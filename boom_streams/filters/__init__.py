@@ -7,7 +7,8 @@
 
 from __future__ import annotations
 
-from boom_streams.filters.document import Filter, check_survey, parse_pipeline
+from boom_streams.access.permissions import check_survey
+from boom_streams.filters.document import Filter, parse_pipeline
 from boom_streams.filters.language.translate import translate
 from boom_streams.filters.language.validate import validate
 from boom_streams.filters.running.evaluate import Evaluator, Failure, Match

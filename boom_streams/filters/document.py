@@ -1,28 +1,24 @@
 """A user's filter as BOOM stores it: one document with its versions, one of which is active.
 
 * `Filter` is one version of it, checked, ready to be evaluated; documents that are wrong raise `FilterError`
-* Rights: ``permissions`` names the programmes of a survey that the user may see; ZTF demands them
+* ``permissions`` names the programmes that the user may see; `boom_streams.access.permissions` says what follows
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from boom_streams.access.permissions import check_permissions, check_survey, permitted
 from boom_streams.errors import FilterError
 from boom_streams.filters.language.validate import Stage, validate
 
-__all__ = ["PROGRAMMES", "Filter", "check_name", "check_permissions", "check_survey", "parse_pipeline"]
+__all__ = ["Filter", "check_name", "parse_pipeline"]
 
-#: Programmes that permissions can name; surveys that are not here need no permissions.
-PROGRAMMES: Mapping[str, frozenset[int]] = {"ZTF": frozenset({1, 2, 3})}
-
-_SURVEYS = ("ZTF", "LSST", "DECAM", "WINTER")
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,100}", re.ASCII)
-_EVERY = frozenset(range(-128, 128))
 
 
 @dataclass(frozen=True)
@@ -42,17 +38,9 @@ class Filter:
     pipeline: tuple[Stage, ...]
     user_id: str = ""
 
-    def programids(self, survey: str | None = None) -> frozenset[int]:
-        """Every ``programid`` that this filter may see, of its own survey unless another is named.
-
-        An unknown programme counts as ZTF's 3: who may see that one sees it.
-        """
-        survey = survey or self.survey
-        known = PROGRAMMES.get(survey)
-        if known is None:
-            return _EVERY
-        permitted = frozenset(self.permissions.get(survey, ()))
-        return _EVERY - (known - permitted) if 3 in permitted else permitted & known
+    def programmes(self) -> frozenset[int]:
+        """Programmes of its survey whose alerts and points it sees."""
+        return permitted(self.permissions, self.survey)
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], fid: str | None = None) -> Filter:
@@ -92,37 +80,6 @@ def check_name(name: Any) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise FilterError(f"name {name!r}: use 1 to 100 of the letters a-z A-Z 0-9 . _ -")
     return name
-
-
-def check_survey(survey: Any) -> str:
-    """Return the survey's upper-case name, else raise `FilterError`."""
-    if not isinstance(survey, str) or survey.upper() not in _SURVEYS:
-        raise FilterError(f"survey {survey!r} is unknown; known are {', '.join(_SURVEYS)}")
-    return survey.upper()
-
-
-def check_permissions(survey: str, permissions: Any) -> dict[str, tuple[int, ...]]:
-    """Return permissions in order, else raise `FilterError`; a survey that needs them must be among them."""
-    if permissions is None:
-        permissions = {}
-    if not isinstance(permissions, Mapping):
-        raise FilterError(f'permissions must look like {{"{survey}": [1]}}, not {permissions!r}')
-    checked: dict[str, tuple[int, ...]] = {}
-    for name, programids in permissions.items():
-        if not isinstance(programids, Sequence) or isinstance(programids, str):
-            raise FilterError(f"permissions of {name} must be a list of programids, not {programids!r}")
-        known = PROGRAMMES.get(check_survey(name))
-        for programid in programids:
-            valid = isinstance(programid, int) and not isinstance(programid, bool)
-            if not valid or (known is not None and programid not in known):
-                names = "integers" if known is None else ", ".join(map(str, sorted(known)))
-                raise FilterError(f"permissions of {name}: {programid!r} is no programid; they are {names}")
-        checked[check_survey(name)] = tuple(sorted(set(programids)))
-    if survey in PROGRAMMES and not checked.get(survey):
-        raise FilterError(
-            f'a filter of {survey} needs permissions, as {{"{survey}": [1]}} (--permissions 1) for public alerts'
-        )
-    return checked
 
 
 def parse_pipeline(text: str) -> Any:

@@ -13,9 +13,10 @@ import bson
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
+from boom_streams.access.permissions import check_permissions, check_survey
 from boom_streams.astro import times
 from boom_streams.errors import FilterError
-from boom_streams.filters.document import Filter, check_name, check_permissions, check_survey, parse_pipeline
+from boom_streams.filters.document import Filter, check_name, parse_pipeline
 from boom_streams.filters.language.translate import translate
 from boom_streams.filters.language.validate import Stage, validate
 

@@ -9,7 +9,7 @@ import pytest
 
 from boom_streams.errors import FilterError
 from boom_streams.filters import Filter, parse_pipeline
-from boom_streams.filters.document import check_name, check_permissions, check_survey
+from boom_streams.filters.document import check_name, check_survey
 
 PIPELINE = [{"$match": {"candidate.magpsf": {"$lt": 18}}}, {"$project": {"objectId": 1}}]
 OTHER = [{"$match": {"candidate.magpsf": {"$lt": 17}}}, {"$project": {"objectId": 1}}]
@@ -74,55 +74,6 @@ def test_names_that_cannot(name: Any) -> None:
 
 def test_surveys_in_any_case() -> None:
     assert [check_survey(name) for name in ("ztf", "Lsst", "DECam", "WINTER")] == ["ZTF", "LSST", "DECAM", "WINTER"]
-
-
-def test_permissions_are_put_in_order() -> None:
-    assert check_permissions("ZTF", {"ztf": [3, 1, 1]}) == {"ZTF": (1, 3)}
-    assert check_permissions("LSST", None) == {}
-    assert check_permissions("LSST", {"ZTF": [1], "DECAM": [17]}) == {"ZTF": (1,), "DECAM": (17,)}
-
-
-@pytest.mark.parametrize(
-    ("permissions", "message"),
-    [
-        ([1], 'must look like {"ZTF": [1]}'),
-        ({"ZTF": 1}, "must be a list of programids"),
-        ({"ZTF": "1"}, "must be a list of programids"),
-        ({"ZTF": [True]}, "True is no programid"),
-        ({"ZTF": ["1"]}, "'1' is no programid"),
-        ({"ZTF": [1.0]}, "1.0 is no programid"),
-        ({"ZTF": [4]}, "4 is no programid"),
-        ({"ZTF": [1], "DECAM": ["x"]}, "permissions of DECAM: 'x' is no programid; they are integers"),
-        ({"ZTF": [1], "SDSS": [1]}, "survey 'SDSS' is unknown"),
-        ({1: [1]}, "survey 1 is unknown"),
-    ],
-)
-def test_permissions_that_are_wrong(permissions: Any, message: str) -> None:
-    with pytest.raises(FilterError) as error:
-        check_permissions("ZTF", permissions)
-    assert message in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("permitted", "seen", "hidden"),
-    [
-        ((1,), {1}, {0, 2, 3, 64, -1}),
-        ((1, 2), {1, 2}, {0, 3, 64, -1}),
-        ((3,), {3, 0, 64, -1, 127, -128}, {1, 2}),
-        ((1, 3), {1, 3, 0, 64, -1}, {2}),
-        ((1, 2, 3), {1, 2, 3, 0, 64, -1}, set()),
-    ],
-)
-def test_unknown_programmes_count_as_3(permitted: tuple[int, ...], seen: set[int], hidden: set[int]) -> None:
-    one = Filter("i", "n", "ZTF", {"ZTF": permitted}, "v", ())
-    assert seen <= one.programids()
-    assert not hidden & one.programids()
-
-
-def test_surveys_without_programmes_hide_nothing() -> None:
-    assert {0, 1, 2, 3, -1} <= Filter("i", "n", "LSST", {}, "v", ()).programids()
-    assert Filter("i", "n", "LSST", {"ZTF": (1,)}, "v", ()).programids("ZTF") == {1}
-    assert Filter("i", "n", "LSST", {}, "v", ()).programids("ZTF") == frozenset()
 
 
 def test_json_is_read_as_it_stands() -> None:

@@ -113,9 +113,7 @@ def classified(
 def filtered(value: bytes, *filter_ids: str, annotations: str = "{}", survey: Survey = ZTF) -> bytes:
     """A record of ``<survey>.filtered`` of a classified one that passed some filters."""
     passed = [Passed(name, f"named-{name}", "v1", annotations) for name in filter_ids]
-    return b"".join(
-        encode_body(survey, bson_records.fields(value), frozenset(range(-128, 128)), None).container(passed)
-    )
+    return b"".join(encode_body(survey, bson_records.fields(value), survey.rights.programmes, None).container(passed))
 
 
 def points_of(classified_record: Mapping[str, Any], name: str, survey: Survey = ZTF) -> packed_points.Points:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boom_streams.surveys import get_survey
+from boom_streams.surveys import Alert, get_survey
 from boom_streams.surveys.rights import Rights
+from tests.support import ztf_packets
 
 ZTF = get_survey("ZTF").rights
 OPEN, CLOSED = Rights({1: 1}), Rights({3: 3})
@@ -79,3 +80,31 @@ def test_conditions_for_mongodb() -> None:
     assert ZTF.expression("point", {1}) == {"$in": ["$$point.programid", [1]]}
     assert ZTF.expression("point", {3}) == {"$not": [{"$in": ["$$point.programid", [1, 2]]}]}
     assert ZTF.expression("point", {1, 2, 3}) is True
+
+
+@pytest.mark.parametrize("batch", [1, 20])
+@pytest.mark.parametrize(("kind", "value"), [("boolean", True), ("double", 1.0), ("string", "1")])
+def test_a_packet_whose_programid_is_no_integer_is_not_public(
+    monkeypatch: pytest.MonkeyPatch, kind: str, value: Any, batch: int
+) -> None:
+    monkeypatch.setitem(ztf_packets.TYPES, "programid", kind)
+    own = ztf_packets.candidate(programid=value)
+    listed = [ztf_packets.detection(2459990.5, 7, programid=value), ztf_packets.limit(2459991.5, programid=value)]
+    packet = ztf_packets.container(candidate=own, prv_candidates=listed)
+    alert = ztf_packets.ZTF.decode([packet] * batch)[-1]
+    assert isinstance(alert, Alert)
+    assert ZTF.level(alert.programid) == 3
+    assert "programid" not in alert.document["candidate"]
+    for name, count in (("prv_candidates", 2), ("prv_nondetections", 1)):
+        assert len(alert.series[name]) == count
+        assert not ZTF.visible(alert.series[name], {1, 2}).any()
+
+
+def test_a_point_belongs_to_the_programme_that_took_it_whichever_packet_lists_it() -> None:
+    listed = [ztf_packets.detection(2459990.5, 7, programid=1), ztf_packets.detection(2459991.5, 8, programid=3)]
+    alert = ztf_packets.decode(
+        ztf_packets.container(candidate=ztf_packets.candidate(programid=2), prv_candidates=listed)
+    )
+    curve = alert.series["prv_candidates"]
+    assert curve[ZTF.visible(curve, {1})]["candid"].tolist() == [7]
+    assert curve[ZTF.derivable(curve, 2)]["candid"].tolist() == [7, 42]

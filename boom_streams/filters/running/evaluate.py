@@ -128,11 +128,11 @@ class Evaluator:
         """
         groups: dict[tuple[str, frozenset[int]], list[int]] = {}
         for number, one in enumerate(filters):
-            groups.setdefault((one.survey, one.programids()), []).append(number)
+            groups.setdefault((one.survey, one.programmes()), []).append(number)
         matches: list[list[Match]] = [[] for _ in filters]
         failures: list[Failure] = []
-        for scratch, ((survey, programids), members) in enumerate(groups.items()):
-            places = _places(records, survey, programids)
+        for scratch, ((survey, programmes), members) in enumerate(groups.items()):
+            places = _places(records, survey, programmes)
             chosen = {candid: records[indexes[0]] for candid, indexes in places.items()}
             answers = self._group(f"{self._name}_{scratch}", chosen, [filters[number] for number in members])
             for number, answer in zip(members, answers, strict=True):
@@ -232,23 +232,16 @@ class Evaluator:
         curve = packed_points.loads(data, dtype)
         jd = curve["jd"]
         visible = (jd >= record["jd"] - self._days) & (jd <= record["jd"])
-        if "programid" in (dtype.names or ()):
-            visible &= _permitted(one.programids())[curve["programid"].astype(np.int64) & 255]
+        visible &= survey.rights.visible(curve, one.programmes())
         return packed_points.to_documents(curve[visible], survey.BANDS, survey.BOOLEANS, fields)
 
 
-def _permitted(programids: frozenset[int]) -> NDArray[np.bool_]:
-    table = np.zeros(256, bool)
-    table[[programid & 255 for programid in programids]] = True
-    return table
-
-
-def _places(records: Sequence[Record], survey: str, programids: frozenset[int]) -> dict[int, list[int]]:
+def _places(records: Sequence[Record], survey: str, programmes: frozenset[int]) -> dict[int, list[int]]:
     """Indexes of the records of each candid, of a survey and of programmes."""
     places: dict[int, list[int]] = {}
     for index, record in enumerate(records):
         try:
-            if record["survey"] == survey and record["programid"] in programids:
+            if record["survey"] == survey and get_survey(survey).rights.sees(programmes, record["programid"]):
                 places.setdefault(record["candid"], []).append(index)
         except KeyError as error:
             raise BadRecord(f"the classified record has no {error}") from None

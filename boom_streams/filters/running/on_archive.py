@@ -7,8 +7,9 @@ from typing import Any
 
 from boom_streams import names
 from boom_streams.archive.objects import BOOKS
-from boom_streams.filters.document import PROGRAMMES, Filter
+from boom_streams.filters.document import Filter
 from boom_streams.filters.language.paths import INPUTS, SERIES
+from boom_streams.surveys import get_survey
 
 __all__ = ["archive_pipeline"]
 
@@ -27,11 +28,11 @@ def archive_pipeline(
     history_days : float
         Days of light curve before the alert that the filter sees.
     """
-    seen = [{"candidate.programid": _condition(one)}] if one.survey in PROGRAMMES else []
-    conditions = [*([dict(start)] if start else []), *seen]
+    rights, programmes = get_survey(one.survey).rights, one.programmes()
+    conditions = [condition for condition in (dict(start or {}), rights.query(programmes)) if condition]
     fields: dict[str, Any] = dict.fromkeys(INPUTS, 1)
     for name in SERIES:
-        fields[name] = _curve(one, name, history_days)
+        fields[name] = _curve(name, history_days, rights.expression("point", programmes))
     for name in ("cross_matches", "aliases"):
         fields[name] = {"$ifNull": [{"$first": f"$aux.{name}"}, {}]}
     join = {
@@ -49,22 +50,11 @@ def archive_pipeline(
     ]
 
 
-def _condition(one: Filter) -> dict[str, Any]:
-    """Condition on a programid; an unknown programme counts as 3."""
-    permitted = set(one.permissions.get(one.survey, ()))
-    if 3 in permitted:
-        return {"$nin": sorted(PROGRAMMES[one.survey] - permitted)}
-    return {"$in": sorted(permitted)}
-
-
-def _curve(one: Filter, name: str, days: float) -> dict[str, Any]:
-    conditions: list[dict[str, Any]] = [
+def _curve(name: str, days: float, seen: Any) -> dict[str, Any]:
+    conditions = [
         {"$gte": ["$$point.jd", {"$subtract": ["$candidate.jd", days]}]},
         {"$lte": ["$$point.jd", "$candidate.jd"]},
+        seen,
     ]
-    if one.survey in PROGRAMMES:
-        ((operator, programids),) = _condition(one).items()
-        listed = {"$in": ["$$point.programid", programids]}
-        conditions.append(listed if operator == "$in" else {"$not": [listed]})
     curve = {"$ifNull": [{"$first": f"$aux.{name}"}, []]}
     return {"$filter": {"input": curve, "as": "point", "cond": {"$and": conditions}}}

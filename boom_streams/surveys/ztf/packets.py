@@ -261,6 +261,8 @@ def _candidate(packet: Mapping[str, Any]) -> dict[str, Any]:
     if "isdiffpos" not in candidate:
         raise BadRecord("candidate.isdiffpos is missing")
     candidate["isdiffpos"] = positive(candidate["isdiffpos"]) == 1
+    if type(candidate.get("programid")) is not int:  # true is not 1: who may see it is not known
+        candidate.pop("programid", None)
     if candidate.get("ssnamenr") in ("null", ""):
         del candidate["ssnamenr"]
     candidate["band"] = BANDS[fid]
@@ -286,7 +288,6 @@ def _alerts(packets: list[_Packet], own: Points, prv: Histories, forced: Histori
             "candidate": candidate,
             "coordinates": place,
         }
-        programid = candidate.get("programid")
         alerts.append(
             Alert(
                 survey="ZTF",
@@ -295,7 +296,7 @@ def _alerts(packets: list[_Packet], own: Points, prv: Histories, forced: Histori
                 jd=at.jd,
                 ra=at.ra,
                 dec=at.dec,
-                programid=programid if isinstance(programid, int) else 0,
+                programid=candidate.get("programid", 0),
                 document={name: value for name, value in document.items() if value is not None},
                 series=curves,
                 cutouts=_cutouts(record),

@@ -119,6 +119,7 @@ def positive(value: Any) -> int | None:
 _CLEAN: Mapping[str, Callable[[Any], Any]] = {
     "isdiffpos": positive,
     "ssnamenr": lambda name: None if name == "null" else name,
+    "programid": lambda value: value if type(value) is int else None,
 }
 
 
