@@ -15,25 +15,27 @@ __all__ = [
     "REPLAYED",
     "DeadLetter",
     "Letter",
+    "Original",
     "letter_headers",
     "make_letter",
     "read_letter",
+    "read_original",
 ]
 
-#: Longest reason and traceback that are kept, bytes.
-MAX_REASON, MAX_TRACEBACK = 2000, 8000
+#: Longest reason that is kept, characters, and longest traceback, bytes.
+MAX_REASON, MAX_TRACEBACK = 500, 8000
 #: Prefix of the "topic" of a letter that is no Kafka record but a file which could not be replayed.
 FILE = "file:"
 #: Header of a record without a value that marks a letter as replayed: when, milliseconds since 1970.
 REPLAYED = "dead.replayed"
 
-_SHORT = 1500  # characters of a reason that is followed by what could not be kept
+_SHORT = MAX_REASON - 150  # characters of a reason that is followed by what could not be kept
 _NUMBER = re.compile(rb"-?\d{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One dead letter.
+    """What a list says of a dead letter; the record itself is an `Original`.
 
     Attributes
     ----------
@@ -41,16 +43,16 @@ class DeadLetter:
         Survey in whose topic it lies.
     topic, partition, offset
         The record that it was.
-    stage, reason, traceback
+    stage, reason
         Which stage gave it up, and why.
     timestamp
-        Milliseconds since 1970 of the original record.
-    key, headers
-        Key and headers of the original record.
+        Milliseconds since 1970 of the original record; whatever its producer said.
+    key
+        Key of the original record, its first hundred bytes.
     size
         Bytes of the original record.
-    at
-        Partition and offset of the letter in the dead-letter topic.
+    at, written
+        Partition and offset of the letter in the dead-letter topic, and its timestamp there, milliseconds since 1970.
     replayed
         Whether it has been replayed.
     """
@@ -61,18 +63,27 @@ class DeadLetter:
     offset: int
     stage: str
     reason: str
-    traceback: str
     timestamp: int
     key: bytes | None
-    headers: dict[str, bytes]
     size: int
     at: tuple[int, int]
+    written: int = 0
     replayed: bool = False
 
     @property
     def id(self) -> str:
         """Identity as people write it: ``topic/partition/offset``."""
         return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The record that became a dead letter, as it came, and the traceback of the error, if there was one."""
+
+    value: bytes
+    key: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    traceback: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +112,7 @@ def make_letter(
     Parameters
     ----------
     stage, reason, traceback
-        Who gave the record up, and why; texts may hold anything.
+        Who gave the record up, and why; texts may hold anything, and the reason is kept as one line.
     record
         Topic, partition and offset of the record; of a file ``("file:NAME", 0, number of its record)``.
     timestamp
@@ -138,7 +149,7 @@ def letter_headers(
     topic, partition, offset = record
     headers: list[tuple[str, bytes | None]] = [
         ("dead.stage", _bytes(stage)),
-        ("dead.reason", _bytes(reason)[:MAX_REASON]),
+        ("dead.reason", _bytes(_one_line(reason))),
         ("dead.topic", _bytes(topic)),
         ("dead.partition", b"%d" % partition),
         ("dead.offset", b"%d" % offset),
@@ -151,7 +162,7 @@ def letter_headers(
 
 
 def read_letter(
-    survey: str, headers: Mapping[str, bytes], key: bytes | None, size: int, at: tuple[int, int]
+    survey: str, headers: Mapping[str, bytes], key: bytes | None, size: int, at: tuple[int, int], written: int = 0
 ) -> DeadLetter:
     """Read a dead letter, whoever wrote it.
 
@@ -161,8 +172,8 @@ def read_letter(
         Survey in whose topic it lies.
     headers, key, size
         Headers, key and size of the value of its record.
-    at
-        Its partition and offset.
+    at, written
+        Its partition and offset, and its timestamp, milliseconds since 1970.
     """
 
     def text(name: str) -> str:
@@ -179,14 +190,32 @@ def read_letter(
         offset=number("offset", -1),
         stage=text("stage"),
         reason=text("reason"),
-        traceback=text("traceback"),
         timestamp=number("timestamp", 0),
-        key=key,
-        headers={name[5:]: content for name, content in headers.items() if name.startswith("orig.")},
+        key=None if key is None else key[:100],
         size=size,
         at=at,
+        written=written,
         replayed=REPLAYED in headers,
     )
+
+
+def read_original(value: bytes, key: bytes | None, headers: Headers) -> Original:
+    """Read from a dead letter the record that it was."""
+    content = dict(headers).get("dead.traceback") or b""
+    return Original(
+        value=value,
+        key=key,
+        headers=[(name[5:], content) for name, content in headers if name.startswith("orig.")],
+        traceback=content.decode(errors="replace"),
+    )
+
+
+def _one_line(reason: str) -> str:
+    """A reason without ends of lines, and cut where it quotes a whole document."""
+    line = " ".join(reason[: 2 * MAX_REASON].split())
+    if len(line) <= MAX_REASON and len(reason) <= 2 * MAX_REASON:
+        return line
+    return f"{line[:MAX_REASON]} … ({len(reason)} characters)"
 
 
 def _bytes(text: str) -> bytes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from boom_streams.cli.plain import echo, echo_json
+from boom_streams.cli.plain import echo, echo_json, plain
 
 if TYPE_CHECKING:
     from boom_streams.schema.dead_letters import DeadLetter
@@ -33,23 +33,34 @@ def command() -> None:
 @command.command("list")
 @click.option("--stage", help="Only letters that this stage gave up.")
 @click.option("--replayed", is_flag=True, help="Also those that have been replayed.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Most letters; the newest.")
+@click.option("--all", "everything", is_flag=True, help="All letters, however long that takes.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def list_letters(stage: str | None, replayed: bool, as_json: bool) -> None:
-    """List the dead letters, each once."""
+def list_letters(stage: str | None, replayed: bool, limit: int, everything: bool, as_json: bool) -> None:
+    """List the dead letters, each once; of many, the newest."""
     from boom_streams.operate import dead_letters
     from boom_streams.settings import settings
 
-    found = [letter for letter in dead_letters.letters(settings(), replayed) if stage in (None, letter.stage)]
+    if everything:
+        found, older = [a for a in dead_letters.letters(settings(), replayed) if stage in (None, a.stage)], 0
+    else:
+        listed = dead_letters.newest(settings(), limit, replayed, stage)
+        found, older = listed.letters, listed.older
     if as_json:
         for letter in found:
             echo_json(_as_dict(letter))
-        return
-    if not found:
+    elif found:
+        _print(found)
+    else:
         echo("no dead letters")
-        return
+    if older:
+        echo(f"the topics have {older} older records; --limit N and --all list more of them", err=True)
+
+
+def _print(found: list[DeadLetter]) -> None:
     from boom_streams.cli.tables import PlainTable, show
 
-    table = PlainTable(f"{len(found)} dead letters")
+    table = PlainTable(f"{len(found)} dead letter{'s' * (len(found) > 1)}")
     for column in ("record", "stage", "time (UTC)", "bytes", "reason"):
         table.add_column(column, overflow="fold")
     for letter in found:
@@ -68,14 +79,19 @@ def show_letter(record: str, save: Path | None, as_json: bool) -> None:
     from boom_streams.settings import settings
 
     config = settings()
-    letter = _find(dead_letters.letters(config, replayed=True), record)
+    (letter,) = dead_letters.find(config, [record])
+    original = dead_letters.read(config, letter)
     if save is not None:
-        save.write_bytes(dead_letters.read_value(config, letter))
+        _save(save, original.value)
+    about = _as_dict(letter) | {
+        "headers": {name: (value or b"").decode(errors="replace") for name, value in original.headers},
+        "traceback": original.traceback,
+    }
     if as_json:
-        echo_json(_as_dict(letter))
+        echo_json(about)
         return
-    for name, value in _as_dict(letter).items():
-        echo(f"{name}: {value}" if name != "traceback" or not value else f"{name}:\n{value}")
+    for name, value in about.items():
+        echo(f"{name}: {plain(value)}" if name != "traceback" or not value else f"{name}:\n{value}")
     if save is not None:
         echo(f"saved {letter.size} bytes to {save}")
 
@@ -96,11 +112,10 @@ def replay_letters(records: tuple[str, ...], everything: bool, stage: str | None
     if bool(records) == everything:
         raise click.UsageError("name the records, or say --all")
     config = settings()
-    letters = dead_letters.letters(config, replayed=not everything)
     if everything:
-        chosen = [letter for letter in letters if stage in (None, letter.stage)]
+        chosen = [letter for letter in dead_letters.letters(config) if stage in (None, letter.stage)]
     else:
-        chosen = [_find(letters, record) for record in records]
+        chosen = dead_letters.find(config, records)
     done = dead_letters.replay(config, chosen)
     echo(f"replayed {done.sent} of {len(chosen)} dead letters")
     for name, reason in done.refused.items():
@@ -109,13 +124,13 @@ def replay_letters(records: tuple[str, ...], everything: bool, stage: str | None
         raise SystemExit(1)
 
 
-def _find(letters: list[DeadLetter], record: str) -> DeadLetter:
-    for letter in letters:
-        if letter.id == record:
-            return letter
+def _save(file: Path, value: bytes) -> None:
     from boom_streams.errors import BoomError
 
-    raise BoomError(f"no dead letter {record}; `boom-streams dead list --replayed` shows all")
+    try:
+        file.write_bytes(value)
+    except OSError as error:
+        raise BoomError(f"the record cannot be saved: {error}") from None
 
 
 def _as_dict(letter: DeadLetter) -> dict[str, Any]:
@@ -126,13 +141,15 @@ def _as_dict(letter: DeadLetter) -> dict[str, Any]:
         "time": _time(letter.timestamp),
         "bytes": letter.size,
         "key": letter.key.decode(errors="replace") if letter.key is not None else None,
-        "headers": {name: value.decode(errors="replace") for name, value in letter.headers.items()},
         "replayed": letter.replayed,
-        "traceback": letter.traceback,
     }
 
 
 def _time(milliseconds: int) -> str:
-    from datetime import UTC, datetime
+    """Time of a record, which may be any number, as its producer gave it."""
+    from datetime import UTC, datetime, timedelta
 
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(" ", "seconds")[:19]
+    try:
+        return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds):%Y-%m-%d %H:%M:%S}"
+    except OverflowError:
+        return f"{milliseconds} ms since 1970"

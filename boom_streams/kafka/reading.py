@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from boom_streams.kafka.clients import consumer, fail, partition_counts, reader_group
+from boom_streams.kafka.limits import Headers
 from boom_streams.kafka.offsets import watermarks
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
 
-__all__ = ["headers_of", "scan"]
+__all__ = ["header_list", "headers_of", "scan"]
 
 
 def scan(
@@ -68,5 +69,9 @@ def _drop_finished(client: Consumer, left: dict[tuple[str, int], int]) -> None:
 
 def headers_of(message: Message) -> dict[str, bytes]:
     """Headers of a record; of a repeated name, the last."""
-    pairs: Iterable[tuple[str, bytes | None]] = message.headers() or []  # type: ignore[assignment]
-    return {name: value or b"" for name, value in pairs}
+    return {name: value or b"" for name, value in header_list(message)}
+
+
+def header_list(message: Message) -> Headers:
+    """Headers of a record in their order, repetitions included."""
+    return message.headers() or []  # type: ignore[return-value]

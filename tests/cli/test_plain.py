@@ -65,7 +65,7 @@ def test_lists_of_filters_and_dead_letters_show_hostile_texts(make_settings) -> 
     record = (f"{settings.topic_prefix}ztf.raw", 0, 1)
     headers = letter_headers("enrich", "codec [/bold]\x1b[2J\nis\nunknown", record, 0)
     writer = Writer(settings)
-    writer.send(f"{settings.topic_prefix}ztf.dead", b"x", None, 0, headers.items())
+    writer.send(f"{settings.topic_prefix}ztf.dead", b"x", None, 0, headers)
     writer.finish()
     filters, dead = run(settings, "filters", "list"), run(settings, "dead", "list")
     assert r"d[/bold]\x1b[2J" in filters.replace("\n", "")

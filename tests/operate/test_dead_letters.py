@@ -98,8 +98,9 @@ def test_a_letter_has_all_of_the_record(settings: Settings) -> None:
     name = bury(settings, "enrich", b"bytes", 7, role=b"margin", empty=b"")
     (letter,) = dead_letters.letters(settings)
     assert letter.id == name
-    assert (letter.key, letter.headers) == (b"key", {"role": b"margin", "empty": b""})
-    assert (letter.reason, letter.traceback) == ("enrich says no", "Traceback …")
+    original = dead_letters.read(settings, letter)
+    assert (original.key, original.headers) == (b"key", [("role", b"margin"), ("empty", b"")])
+    assert (letter.reason, original.traceback) == ("enrich says no", "Traceback …")
     assert letter.timestamp == 1_700_000_000_000
     assert dead_letters.read_value(settings, letter) == b"bytes"
 
@@ -196,3 +197,55 @@ def test_a_letter_that_retention_took_is_named(settings: Settings) -> None:
     future.result()
     with pytest.raises(BoomError, match="no longer in"):
         dead_letters.read_value(settings, letter)
+
+
+def bury_many(settings: Settings, count: int, size: int = 1) -> None:
+    writer = Writer(settings)
+    for number in range(count):
+        record = (topic(settings, "enriched"), 0, number)
+        headers = letter_headers("classify" if number % 4 else "enrich", "no", record, 1_700_000_000_000)
+        writer.send(topic(settings, "dead"), b"x" * size, None, number % 2, headers, 1_700_000_000_000 + number)
+    writer.finish()
+
+
+def test_the_newest_are_listed_without_reading_the_others(settings: Settings) -> None:
+    bury_many(settings, 1000)
+    listed = dead_letters.newest(settings, 10)
+    assert [letter.offset for letter in listed.letters] == list(range(990, 1000))
+    assert listed.older == 990
+    assert next(a.offset for a in dead_letters.newest(settings, 200, stage="enrich").letters) == 200
+    assert len(dead_letters.newest(settings, 2000).letters) == 1000
+    assert dead_letters.newest(settings, 2000).older == 0
+    printed = run(settings, "list", "--limit", "3")
+    assert "3 dead letters" in printed
+    assert "997 older records" in printed
+    assert len(run(settings, "list", "--all", "--json").splitlines()) == 1000
+    old = f"{topic(settings, 'enriched')}/0/3"
+    assert json.loads(run(settings, "show", old, "--json"))["record"] == old
+
+
+def test_counting_stops_after_some_time_and_gives_the_most_that_there_may_be(settings: Settings) -> None:
+    bury_many(settings, 1000)
+    assert dead_letters.count(settings, seconds=0) == {"ZTF": 1000}
+    dead_letters.replay(settings, dead_letters.newest(settings, 100).letters)
+    assert dead_letters.count(settings) == {"ZTF": 900}
+    assert dead_letters.count(settings, seconds=0)["ZTF"] >= 900
+
+
+@pytest.mark.parametrize("milliseconds", [-1_000_000_000_000_000, 900_000_000_000_000_000])
+def test_any_timestamp_can_be_listed_and_replayed(settings: Settings, milliseconds: int) -> None:
+    headers = letter_headers("classify", "no", (topic(settings, "enriched"), 0, 7), milliseconds)
+    writer = Writer(settings)
+    writer.send(topic(settings, "dead"), b"x", None, 0, headers)
+    writer.finish()
+    assert f"{milliseconds} ms since 1970" in " ".join(run(settings, "list", "--json").split())
+    assert "replayed 1 of 1" in run(settings, "replay", "--all")
+
+
+def test_what_is_no_letter_is_passed_over(settings: Settings) -> None:
+    bury(settings, "enrich", b"x", 7)
+    writer = Writer(settings)
+    writer.send(topic(settings, "dead"), b"foreign", None, 0)
+    writer.finish()
+    assert [letter.offset for letter in dead_letters.letters(settings)] == [7]
+    assert "1 dead letter" in run(settings, "list")

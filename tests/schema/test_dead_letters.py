@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from boom_streams.kafka.limits import MAX_DEAD_BYTES, Headers, record_size
-from boom_streams.schema.dead_letters import REPLAYED, Letter, make_letter, read_letter
+from boom_streams.schema.dead_letters import REPLAYED, Letter, make_letter, read_letter, read_original
 
 RECORD = ("ztf.raw", 3, 118)
 LARGEST = b"x" * (12 << 20)
@@ -20,7 +20,9 @@ def make(
 def read(letter: Letter) -> dict[str, object]:
     headers = {name: content or b"" for name, content in letter.headers}
     found = read_letter("ZTF", headers, letter.key, len(letter.value or b""), (0, 7))
-    return {name: getattr(found, name) for name in ("id", "stage", "reason", "traceback", "timestamp", "headers")}
+    original = read_original(letter.value or b"", letter.key, letter.headers)
+    known = {name: getattr(found, name) for name in ("id", "stage", "reason", "timestamp")}
+    return {**known, "headers": original.headers, "traceback": original.traceback}
 
 
 def test_a_letter_is_read_as_it_was_written() -> None:
@@ -33,8 +35,15 @@ def test_a_letter_is_read_as_it_was_written() -> None:
         "reason": "no such thing",
         "traceback": "…",
         "timestamp": 1_700_000_000_000,
-        "headers": {"role": b"again", "none": b""},
+        "headers": [("role", b"margin"), ("role", b"again"), ("none", None)],
     }
+
+
+def test_a_reason_is_one_line_that_is_not_too_long() -> None:
+    reason = str(read(make("no\nsuch\r\n\tfield \ud800: " + "x" * 100_000))["reason"])
+    assert reason.startswith("no such field \\ud800: xxx")
+    assert reason.endswith("x … (100019 characters)")
+    assert len(reason) < 600
 
 
 def test_texts_may_hold_anything() -> None:
