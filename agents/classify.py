@@ -163,7 +163,9 @@ class _Past:
 
     def __init__(self, config: Settings) -> None:
         self._archive = Archive(mongo.database(config), config.surveys)
-        self._patience = mongo.Patience(config.archive_patience, "classify goes on without old history")
+        self._patience = mongo.Patience(
+            config.archive_patience, "classify goes on without old history", partial(mongo.problem, config)
+        )
 
     def restore(self, arrivals: list[tuple[history.Arrival, Any]]) -> None:
         """Seed the tables for a batch; objects that cannot be read back are marked as partial."""

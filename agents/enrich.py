@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import bson
@@ -68,7 +69,11 @@ class _Catalogs:
     """The catalogues, and their tiles at hand."""
 
     def __init__(self, config: Settings) -> None:
-        patience = mongo.Patience(config.archive_patience, "enrich goes on without what it does not have of catalogues")
+        patience = mongo.Patience(
+            config.archive_patience,
+            "enrich goes on without what it does not have of catalogues",
+            partial(mongo.problem, config),
+        )
         try:
             configured = load_descriptions(config.catalogs_dir)
         except CatalogError as error:

@@ -89,7 +89,9 @@ def copy(source: Settings, target: Settings) -> None:
 def crossmatch(config: Settings, positions: Sequence[tuple[float, float]], folder: Path) -> Crossmatch:
     """Measure matching alone, in batches as the stage has them."""
     store = CatalogStore(mongo.database(config))
-    matcher = Crossmatcher(store, load_descriptions(config.catalogs_dir), mongo.Patience(5.0, "benchmark"), 3600.0)
+    matcher = Crossmatcher(
+        store, load_descriptions(config.catalogs_dir), mongo.Patience(5.0, "benchmark", lambda: None), 3600.0
+    )
     tiles = Tiles(folder / "tiles", matcher.read)
     rows = sum(each["rows"] for each in mongo.database(config)["catalogs"].find())
     try:

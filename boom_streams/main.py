@@ -18,10 +18,12 @@ from boom_streams import names
 from boom_streams.agents.delivery.journal import Journal
 from boom_streams.agents.delivery.loop import Delivery, Process
 from boom_streams.agents.delivery.output import Output
+from boom_streams.agents.delivery.probe import Services
 from boom_streams.agents.delivery.watchdog import Pulse
 from boom_streams.agents.faust_fixes.intake import IdleMonitor, RawSchema, hand_over_directly, read_on
 from boom_streams.agents.faust_fixes.recovery import watch_commits, watch_copartitioning, write_before_reading
 from boom_streams.kafka.limits import MAX_BYTES
+from boom_streams.operate.worker_notes import Notes
 from boom_streams.settings import Settings, settings
 from boom_streams.tables.store import StateTable
 from boom_streams.topologies.stage import Stage
@@ -136,6 +138,7 @@ def build_app(config: Settings | None = None, topology: Sequence[Stage] = STAGES
     tables = {name: _table(app, config, name) for stage in stages for name in stage.tables}
     app.journal = Journal(folder / "journal.json")
     app.pulse = Pulse(config.session_timeout if tables else None, lambda: bool(app.should_stop))
+    notes = Notes(folder)
     app.deliveries = {
         stage.name: Delivery(
             app,
@@ -145,6 +148,8 @@ def build_app(config: Settings | None = None, topology: Sequence[Stage] = STAGES
             dead_topic=_dead_topic,
             journal=app.journal,
             pulse=app.pulse,
+            probe=Services(config, _written(config, stage)),
+            notes=notes,
             tables=[tables[name] for name in stage.tables],
             batch_size=config.batch_size,
             batch_ms=config.batch_ms,
@@ -232,6 +237,11 @@ def _table(app: BoomApp, config: Settings, name: str) -> StateTable:
 
 def _sources(config: Settings, stage: Stage) -> list[str]:
     return [names.topic(survey, stage.source, config.topic_prefix) for survey in config.surveys]
+
+
+def _written(config: Settings, stage: Stage) -> list[str]:
+    """Collections that a stage writes to."""
+    return [names.collection(survey, kind) for survey in config.surveys for kind in stage.collections]
 
 
 def _dead_topic(source: str) -> str:

@@ -7,6 +7,7 @@ import re
 __all__ = [
     "CATALOGS",
     "CATALOG_TILES",
+    "PROBES",
     "ROLES",
     "STAGES",
     "TABLES",
@@ -30,8 +31,11 @@ TABLES = ("cells", "objects")
 #: Collections that say which catalogues there are, and that hold their packed tiles.
 CATALOGS, CATALOG_TILES = "catalogs", "catalog_tiles"
 
+#: Collection that probes of MongoDB write to: one small document a machine.
+PROBES = "probes"
+
 _RESERVED = re.compile(
-    rf"{CATALOGS}|{CATALOG_TILES}|filters|filters_.*|scratch_.*|.+_(alerts|alerts_aux|alerts_cutouts|filter_matches)",
+    rf"{CATALOGS}|{CATALOG_TILES}|{PROBES}|filters|filters_.*|scratch_.*|.+_(alerts|alerts_aux|alerts_cutouts|filter_matches)",
     re.IGNORECASE,
 )
 

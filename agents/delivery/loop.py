@@ -5,9 +5,11 @@ steps: *process* (a function that reads tables and returns what to send, without
 *send* outputs and changelogs and wait until Kafka has them, *acknowledge* in offset order. Whatever fails
 before the last step leaves the records unacknowledged, and they come again.
 
-Failures have three kinds. MongoDB away: the batch is held and tried again. Kafka or RocksDB failing: the
-process ends and is restarted from outside. Anything else is the fault of a record: the batch is halved until
-the record is found, and that becomes a dead letter with the traceback.
+Every failure has an owner, who pays for it while the others go on. An error that may be a service's (MongoDB's, or
+Kafka's where a stage asks it) has the service probed: if the probe finds it wrong, the batch is held and tried again,
+and `boom-streams status` says what waits, since when and why. Kafka not taking a stage's output, and RocksDB failing,
+end the process, which is restarted from outside. Anything else is a record's: the batch is halved until the record is
+found, and that becomes a dead letter with the traceback.
 
 When partitions are revoked, Faust waits until what is in hand is acknowledged. What cannot be finished then is
 dropped, with all that came after it in that generation of the consumer: an acknowledgement behind a gap would
@@ -23,29 +25,28 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pymongo.errors import BulkWriteError, ConnectionFailure, ExecutionTimeout, OperationFailure, WTimeoutError
-
 from boom_streams.agents.delivery.batch import Inbox, Process, Record, Result, Work, checked, dead_letter
 from boom_streams.agents.delivery.journal import Journal
 from boom_streams.agents.delivery.output import Output, Send
+from boom_streams.agents.delivery.probe import Probe
 from boom_streams.agents.delivery.watchdog import Pulse, fail_stop
-from boom_streams.errors import BadRecord, ServiceError, StoreError
+from boom_streams.errors import BadRecord, StoreError
+from boom_streams.operate.worker_notes import Notes
 from boom_streams.tables.store import StateTable
 
 __all__ = ["Delivery", "Process", "Record", "Result", "Work"]
 
 log = logging.getLogger(__name__)
 
-_AWAY = (ConnectionFailure, ExecutionTimeout, WTimeoutError, ServiceError)
-
-#: Errors of a MongoDB that cannot work now: no permission (13, 18), no disk (14031), stepping down or shutting down.
-_AWAY_CODES = {13, 18, 91, 189, 262, 10107, 11600, 11602, 13435, 13436, 14031}
-
 #: Most bytes of records in a batch, and of those that wait for theirs.
 _BATCH_BYTES = 16 << 20
 
-#: Seconds between two attempts while MongoDB is away, and between two lines in the log about it.
+#: Seconds between two attempts while a service is away, and between two lines in the log about it.
 _RETRY, _REMIND = 0.5, 30.0
+
+#: Failures, of a batch and of a record alone, at which the service is well and not to blame; one may be the last moment
+#: of an outage.
+_BATCH_FAILURES, _RECORD_FAILURES = 2, 3
 
 
 class _Dropped(Exception):
@@ -71,6 +72,10 @@ class Delivery:
         Records in hand, for finding one that kills the process; one for all stages of the process.
     pulse
         Ends the process if it was frozen.
+    probe
+        Asks the services whether they are well.
+    notes
+        Where it is written that the stage waits.
     batch_size, batch_ms
         Most records of a batch, and how long the first waits for others, milliseconds.
     tables
@@ -87,6 +92,8 @@ class Delivery:
         dead_topic: Callable[[str], str],
         journal: Journal,
         pulse: Pulse,
+        probe: Probe,
+        notes: Notes,
         batch_size: int,
         batch_ms: int,
         tables: Sequence[StateTable] = (),
@@ -97,6 +104,8 @@ class Delivery:
         self.dead_topic = dead_topic
         self.journal = journal
         self.pulse = pulse
+        self.probe = probe
+        self.notes = notes
         self.tables = {table.name: table for table in tables}
         self.batch_size = batch_size
         self.batch_seconds = batch_ms / 1000
@@ -174,18 +183,26 @@ class Delivery:
 
     async def _process(self, work: Work, generation: int, alone: bool) -> list[Result]:
         names = [self._name(record) for record in work.records]
-        while True:
-            work.writes.clear()
-            try:
-                async with self.journal.hand(names, alone=alone):
-                    return await asyncio.to_thread(self.process, work)
-            except Exception as error:
-                if not _is_away(error):
-                    raise
-                if self.app.should_stop or self.app.seconds_revoked() is not None:
-                    raise _Dropped from error
-                self._remind(error)
-            await asyncio.sleep(_RETRY)
+        patience = _RECORD_FAILURES if len(names) == 1 else _BATCH_FAILURES
+        try:
+            while True:
+                work.writes.clear()
+                try:
+                    async with self.journal.hand(names, alone=alone):
+                        return await asyncio.to_thread(self.process, work)
+                except Exception as error:
+                    if not self.probe.concerns(error):
+                        raise
+                    problem = await asyncio.to_thread(self.probe.problem, error)
+                    patience -= problem is None
+                    if not patience:
+                        raise
+                    if self.app.should_stop or self.app.seconds_revoked() is not None:
+                        raise _Dropped from error
+                    self._wait_for(problem or f"what failed is tried again: {_first_line(error)}")
+                await asyncio.sleep(_RETRY)
+        finally:
+            self.notes.goes_on(self.stage)
 
     async def _finish(self, stream: Any, work: Work, results: list[Result], generation: int) -> None:
         """Write, send, wait, acknowledge; or drop everything when the partitions have another owner."""
@@ -251,10 +268,11 @@ class Delivery:
     def _name(self, record: Record) -> str:
         return f"{self.stage} {record.name}"
 
-    def _remind(self, error: Exception) -> None:
+    def _wait_for(self, why: str) -> None:
+        self.notes.waits(self.stage, why)
         if time.monotonic() - self._reminded > _REMIND:
             self._reminded = time.monotonic()
-            log.warning("%s waits: %s", self.stage, str(error).partition(",")[0])
+            log.warning("%s waits: %s", self.stage, why)
 
 
 def _reason(record: Record, error: Exception) -> str:
@@ -264,11 +282,5 @@ def _reason(record: Record, error: Exception) -> str:
     return str(error) if isinstance(error, BadRecord) else f"{type(error).__name__}: {error}"
 
 
-def _is_away(error: Exception) -> bool:
-    """Whether MongoDB (or Kafka, to a stage that asks it) is away, and no record is to blame."""
-    if isinstance(error, BulkWriteError):
-        codes = {problem["code"] for problem in error.details["writeErrors"]}
-        return bool(error.details["writeConcernErrors"]) or not codes or bool(codes & _AWAY_CODES)
-    if isinstance(error, OperationFailure) and error.code in _AWAY_CODES:
-        return True
-    return isinstance(error, _AWAY)
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:300]

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import atexit
 import logging
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
+import pymongo
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, PyMongoError
 
+from boom_streams import names
 from boom_streams.errors import ServiceError
 from boom_streams.settings import Settings
 
-__all__ = ["Away", "Patience", "client", "database", "duplicates"]
+__all__ = ["Away", "Patience", "client", "database", "duplicates", "problem"]
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +28,15 @@ T = TypeVar("T")
 
 _RETRY_SECONDS = 30.0
 
+#: Failures after which what is asked of a MongoDB that is well is to blame; one may be the last moment of an outage.
+_FAILURES = 3
+
 #: Where the connection string does not say otherwise.
 _TIMEOUTS: dict[str, Any] = {"serverSelectionTimeoutMS": 3000, "connectTimeoutMS": 3000, "socketTimeoutMS": 60_000}
 _DUPLICATE = 11000
+
+#: Seconds in which a MongoDB that is well answers a probe.
+PROBE_SECONDS = 5.0
 
 
 @cache
@@ -68,6 +77,30 @@ def duplicates(error: BulkWriteError) -> list[int]:
     return [problem["index"] for problem in problems]
 
 
+def problem(config: Settings, written: Iterable[str] = ()) -> str | None:
+    """Ask MongoDB for a small write, and say what is wrong with it; None: nothing is.
+
+    The write is one that every replica confirms; and the collections that a caller writes to are asked for a write that
+    changes nothing, as it may lack the permission.
+
+    Parameters
+    ----------
+    config
+        Where MongoDB is.
+    written
+        Names of collections that the caller writes to.
+    """
+    base = database(config)
+    try:
+        with pymongo.timeout(PROBE_SECONDS):
+            base[names.PROBES].update_one({"_id": socket.gethostname()}, {"$set": {"at": time.time()}}, upsert=True)
+            for name in written:
+                base[name].update_one({"_id": names.PROBES}, {"$unset": {names.PROBES: 1}})
+    except PyMongoError as error:
+        return f"MongoDB: {str(error).partition(', Timeout')[0][:300]}"
+    return None
+
+
 class Away(ServiceError):
     """MongoDB does not answer, and the caller goes on without it."""
 
@@ -81,11 +114,14 @@ class Patience:
         Longest wait.
     what
         The stage, and what it goes on without; for the log.
+    probe
+        Says what is wrong with MongoDB (`problem`); None: it is well.
     """
 
-    def __init__(self, seconds: float, what: str) -> None:
+    def __init__(self, seconds: float, what: str, probe: Callable[[], str | None]) -> None:
         self._seconds = seconds
         self._what = what
+        self._probe = probe
         self._away_until = 0.0
 
     def read(self, function: Callable[[], T], *, wait: bool = True) -> T:
@@ -95,16 +131,22 @@ class Patience:
         ------
         Away
             If MongoDB does not answer for so long, or did not a moment ago.
+        PyMongoError
+            If it failed several times, and MongoDB is well: what is asked for is to blame.
         """
         if time.monotonic() < self._away_until:
             raise Away("MongoDB is away")
         deadline = time.monotonic() + self._seconds
+        well = 0
         while True:
             try:
                 return function()
             except PyMongoError as error:
                 if not wait:
                     raise Away("MongoDB is away") from error
+                well += self._probe() is None
+                if well == _FAILURES:
+                    raise
                 if time.monotonic() >= deadline:
                     log.warning("%s, MongoDB is away: %s", self._what, str(error)[:200])
                     self._away_until = time.monotonic() + _RETRY_SECONDS

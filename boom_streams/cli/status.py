@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import click
@@ -50,6 +51,9 @@ def _print(report: dict[str, Any]) -> None:
         echo(f"table {name}: {records} records in its changelog")
     for name, documents in report["archive"].items():
         echo(f"archive {name}: {documents} documents")
+    for each in report["waiting"]:
+        since = datetime.fromtimestamp(each["since"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        echo(f"waiting: {each['stage']} of worker {each['worker']}, since {since}: {each['why']}")
     for problem in report["missing"]:
         echo(f"missing: {problem}")
     for problem in report["without"]:

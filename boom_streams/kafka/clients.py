@@ -24,12 +24,13 @@ __all__ = [
     "consumer",
     "fail",
     "partition_counts",
+    "problem",
     "producer",
     "reader_group",
 ]
 
-#: Seconds that one request to the broker may take.
-TIMEOUT = 15.0
+#: Seconds that one request to the broker may take, and in which one that is well answers a probe.
+TIMEOUT, PROBE_SECONDS = 15.0, 5.0
 
 _QUIET = logging.getLogger("boom_streams.kafka.client")
 _QUIET.addHandler(logging.NullHandler())
@@ -111,6 +112,7 @@ def consumer(settings: Settings, group: str | None = None, **overrides: Any) -> 
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
         "enable.partition.eof": False,
+        "isolation.level": "read_committed",
         "fetch.message.max.bytes": MAX_BYTES,
         "fetch.max.bytes": 4 * MAX_BYTES,
         "queued.max.messages.kbytes": 32 << 10,
@@ -157,6 +159,15 @@ def fail(settings: Settings, error: KafkaError, topic: str, doing: str) -> Servi
             "or set BOOM_KAFKA to a broker that runs"
         )
     return ServiceError(f"Kafka refused {doing} on {topic}: {error.str()}")
+
+
+def problem(settings: Settings) -> str | None:
+    """Ask Kafka for its topics, and say what is wrong with it; None: nothing is."""
+    try:
+        admin(settings).list_topics(timeout=PROBE_SECONDS)
+    except KafkaException as error:
+        return str(fail(settings, error.args[0], "*", "Describe"))
+    return None
 
 
 def partition_counts(settings: Settings, client: AdminClient | None = None) -> dict[str, int]:

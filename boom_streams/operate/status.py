@@ -15,7 +15,7 @@ from boom_streams.errors import BoomError, CatalogError, ServiceError
 from boom_streams.kafka.clients import partition_counts
 from boom_streams.kafka.offsets import committed, watermarks
 from boom_streams.kafka.topics import required_topics, topic_problems
-from boom_streams.operate import dead_letters, layouts
+from boom_streams.operate import dead_letters, layouts, worker_notes
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
@@ -41,9 +41,11 @@ def collect(settings: Settings, interval: float = 1.0) -> dict[str, Any]:
         ``layout``, ``stages`` (a role, topic and group each: lag, records in the topic, records handled
         a second, workers), ``topics`` (records, records a second), ``dead`` (letters not replayed, a survey
         each), ``tables`` (records in the changelog, which compaction shrinks to the table's size),
-        ``archive`` (documents a collection), ``missing`` (sentences), ``without`` (what alerts go on without).
+        ``archive`` (documents a collection), ``waiting`` (stages of this machine's workers that wait: since when, why),
+        ``missing`` (sentences), ``without`` (what alerts go on without).
     """
     report: dict[str, Any] = {"kafka": settings.kafka, "layout": None, "stages": [], "topics": {}}
+    report["waiting"] = worker_notes.waiting(settings)
     report |= {"dead": {}, "tables": {}, "archive": {}, "missing": [], "without": []}
     try:
         _kafka(settings, interval, report)

@@ -64,7 +64,9 @@ class Stream:
 
     def __init__(self, settings: Settings, folder: Path, configured: Sequence[Catalog], refresh: float = 0.0) -> None:
         store = CatalogStore(mongo.database(settings))
-        self.matcher = Crossmatcher(store, {c.name: c for c in configured}, mongo.Patience(0.0, "test"), refresh)
+        self.matcher = Crossmatcher(
+            store, {c.name: c for c in configured}, mongo.Patience(0.0, "test", lambda: "away"), refresh
+        )
         self.tiles = Tiles(folder / "tiles", self.matcher.read)
 
     def match(self, *positions: tuple[float, float]) -> list[Matches]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.delivery.harness import Bench
+from tests.support.forwarder import Forwarder
 
 #: Seconds; short, since a killed worker's successor waits for it.
 SESSION = 3.0
@@ -33,3 +34,15 @@ def make_bench(make_settings: Callable[..., Any], tmp_path: Path) -> Iterator[Ca
 def bench(make_bench: Callable[..., Bench]) -> Bench:
     """A bench with one partition and a stage with a table."""
     return make_bench()
+
+
+@pytest.fixture
+def mongodb(services: dict[str, str]) -> Iterator[Forwarder]:
+    """A door to MongoDB that the test may shut; it is open."""
+    with Forwarder(services["mongo_uri"].removeprefix("mongodb://").split("/")[0].split(",")[0]) as door:
+        yield door
+
+
+def uri(door: Forwarder) -> str:
+    """How a worker connects to MongoDB through a door."""
+    return f"mongodb://127.0.0.1:{door.port}/?directConnection=true&serverSelectionTimeoutMS=500"

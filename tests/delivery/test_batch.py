@@ -7,18 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pymongo.errors import (
-    AutoReconnect,
-    BulkWriteError,
-    ExecutionTimeout,
-    OperationFailure,
-    ServerSelectionTimeoutError,
-)
+from pymongo.errors import BulkWriteError
 
 from boom_streams.agents.delivery.batch import Inbox
-from boom_streams.agents.delivery.loop import _is_away
 from boom_streams.archive.mongo import duplicates
-from boom_streams.errors import BadRecord, ServiceError
 
 
 def event(size: int) -> Any:
@@ -70,29 +62,6 @@ def bulk(*codes: int, confirmed: bool = True) -> BulkWriteError:
     problems = [{"code": code, "index": 3 * place} for place, code in enumerate(codes)]
     concern = [] if confirmed else [{"code": 64, "errmsg": "waiting for replication timed out"}]
     return BulkWriteError({"writeErrors": problems, "writeConcernErrors": concern})
-
-
-@pytest.mark.parametrize(
-    ("error", "away"),
-    [
-        (AutoReconnect("closed"), True),
-        (ServerSelectionTimeoutError("none"), True),
-        (ExecutionTimeout("slow", 50), True),
-        (OperationFailure("not authorised", 13), True),
-        (OperationFailure("bad value", 2), False),
-        (bulk(121), False),
-        (bulk(11600), True),
-        (bulk(121, 14031), True),
-        (bulk(), True),
-        (bulk(confirmed=False), True),
-        (bulk(11000, confirmed=False), True),
-        (ServiceError("Kafka does not answer"), True),
-        (BadRecord("no alert"), False),
-        (ValueError("no"), False),
-    ],
-)
-def test_a_record_is_not_blamed_for_mongodb(error: Exception, away: bool) -> None:
-    assert _is_away(error) is away
 
 
 def test_duplicates_are_told_from_failures() -> None:

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from confluent_kafka import ConsumerGroupState
 
 from boom_streams.kafka import clients
+from tests.delivery.conftest import uri
 from tests.delivery.harness import Bench
+from tests.support.forwarder import Forwarder
 from tests.support.waiting import wait_for
 
 
@@ -70,12 +72,15 @@ def test_a_busy_worker_is_not_a_frozen_one(bench: Bench) -> None:
     assert bench.ids() == [0]
 
 
-def test_a_held_batch_does_not_hold_up_a_rebalance_nor_the_end(make_bench: Callable[..., Bench]) -> None:
+def test_a_held_batch_does_not_hold_up_a_rebalance_nor_the_end(
+    make_bench: Callable[..., Bench], mongodb: Forwarder
+) -> None:
     """MongoDB is away: a second worker comes and gets its share, both end when asked, and nothing is lost."""
-    bench = make_bench(role="classify", partitions=2, batch_size=5)
+    mongodb.shut()
+    bench = make_bench(role="classify", partitions=2, batch_size=5, mongo_uri=uri(mongodb))
     tasks = [{"id": i, "key": f"k{i % 2}", "partition": i % 2} for i in range(60)]
     for task in tasks[:2]:
-        task["do"] = "away"
+        task["do"] = "ask"
     bench.produce(tasks)
     first = bench.start("a")
     bench.wait_gate("mongodb")
@@ -83,10 +88,11 @@ def test_a_held_batch_does_not_hold_up_a_rebalance_nor_the_end(make_bench: Calla
     wait_for(lambda: len(list((bench.folder / "b").rglob("cells-*.db"))) == 1, "the second worker has a partition")
     assert (bench.end(first), bench.end(second)) == (0, 0)
     assert bench.committed() == {}
-    bench.open_gate("mongodb")
+    mongodb.open()
     bench.run_until_committed("c")
     assert [bench.ids(p) for p in (0, 1)] == [list(range(p, 60, 2)) for p in (0, 1)]
     assert bench.rebuilt() == bench.stored("c") == {f"k{k}": list(range(k, 60, 2)) for k in (0, 1)}
+    assert bench.dead_letters() == []
     assert json.loads((bench.folder / "a" / "journal.json").read_text())["deaths"] == {}
 
 

@@ -23,9 +23,10 @@ from pymongo.errors import AutoReconnect
 from boom_streams.agents.delivery.batch import Process, Record, Result, Work
 from boom_streams.agents.delivery.output import Output, Send
 from boom_streams.agents.faust_fixes.recovery import watch_commits
+from boom_streams.archive import mongo
 from boom_streams.errors import BadRecord
 from boom_streams.main import BoomApp, build_app
-from boom_streams.settings import Settings
+from boom_streams.settings import Settings, settings
 from boom_streams.topologies.stage import Stage
 
 STAGE = "driven"
@@ -89,9 +90,20 @@ def _wait(task: dict[str, Any], work: Work, gates: Gates) -> None:
     gates.wait(task.get("gate", "process"))
 
 
-def _away(task: dict[str, Any], work: Work, gates: Gates) -> None:
-    if not gates.reach("mongodb"):
-        raise AutoReconnect("made to be away")
+def _ask(task: dict[str, Any], work: Work, gates: Gates) -> None:
+    """Ask MongoDB for something: it may be away."""
+    gates.reach("mongodb")
+    mongo.database(settings()).command("ping")
+
+
+def _refused(task: dict[str, Any], work: Work, gates: Gates) -> None:
+    """MongoDB, which is well, refuses something; or closes the connection, as far as the client knows."""
+    if task.get("as") == "away":
+        raise AutoReconnect("connection closed")
+    nested: dict[str, Any] = {}
+    for _ in range(190):
+        nested = {"deeper": nested}
+    mongo.database(settings())["nested"].insert_one(nested)
 
 
 def _store(task: dict[str, Any], work: Work, gates: Gates) -> None:
@@ -106,7 +118,8 @@ _DO: dict[str, Callable[[dict[str, Any], Work, Gates], None]] = {
     "bad": _bad,
     "kill": _kill,
     "wait": _wait,
-    "away": _away,
+    "ask": _ask,
+    "refused": _refused,
     "store": _store,
 }
 
