@@ -61,7 +61,7 @@ class _Stage:
             matches, failures = self._evaluator.evaluate([fields[index] for index in chosen], filters)
             for failure in failures:
                 log.warning("filter %s is suspended: %s", failure.filter.name, failure.reason)
-                self._store.suspend(failure.filter.id, failure.filter.fid, failure.reason)
+                self._store.suspend(failure.filter, failure.reason)
                 self._loaded = float("-inf")
             passed: dict[int, list[Match]] = {}
             for match in matches:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["MJD_EPOCH", "UNIX_EPOCH", "julian_date", "unix_ms"]
+from datetime import UTC, datetime
+
+__all__ = ["MJD_EPOCH", "UNIX_EPOCH", "iso", "julian_date", "unix_ms"]
 
 #: Julian date of 1970-01-01 00:00 (UTC).
 UNIX_EPOCH = 2_440_587.5
@@ -20,3 +22,11 @@ def julian_date(timestamp_ms: float) -> float:
 def unix_ms(jd: float) -> float:
     """Milliseconds since 1970 of a Julian date (UTC), to 0.04, which is what a Julian date can hold."""
     return (jd - UNIX_EPOCH) * _DAY_MS
+
+
+def iso(jd: float) -> str:
+    """A Julian date (UTC) as an ISO text to the second, or the number where it is no time of people's calendars."""
+    try:
+        return datetime.fromtimestamp(unix_ms(jd) / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return str(jd)

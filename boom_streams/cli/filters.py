@@ -160,15 +160,24 @@ def _survey(name: Any, known: tuple[str, ...]) -> str:
 
 
 def _row(document: Mapping[str, Any]) -> list[str]:
-    permissions = [f"{survey} {','.join(map(str, ids))}" for survey, ids in document.get("permissions", {}).items()]
-    suspended = document.get("suspended")
-    reason = f"{suspended.get('fid')}: {suspended.get('reason')}" if suspended else ""
+    from boom_streams.filters import state
+
+    told = state(document)
+    versions = document.get("fv")
     return [
         str(document.get("name")),
         str(document.get("survey")),
-        "; ".join(permissions),
-        str(document.get("active_fid")) if document.get("active") else "off",
-        str(len(document.get("fv", ()))),
-        reason,
+        _permissions(document),
+        str(document.get("active_fid")) if told == "on" else told.split(" ")[0],
+        str(len(versions) if isinstance(versions, list) else 0),
+        told.removeprefix("suspended ") if told.startswith("suspended") else "",
         str(document.get("description") or ""),
     ]
+
+
+def _permissions(document: Mapping[str, Any]) -> str:
+    """Programmes by survey, whatever the document holds."""
+    found = document.get("permissions")
+    if not isinstance(found, Mapping):
+        return "" if found is None else str(found)
+    return "; ".join(f"{survey} {str(ids).strip('[]').replace(' ', '')}" for survey, ids in found.items())

@@ -13,7 +13,7 @@ from boom_streams.filters.language.translate import translate
 from boom_streams.filters.language.validate import validate
 from boom_streams.filters.running.evaluate import Evaluator, Failure, Match
 from boom_streams.filters.running.on_archive import archive_pipeline
-from boom_streams.filters.store import Added, FilterStore, check_pipeline
+from boom_streams.filters.store import Added, FilterStore, check_pipeline, state
 
 __all__ = [
     "Added",
@@ -26,6 +26,7 @@ __all__ = [
     "check_pipeline",
     "check_survey",
     "parse_pipeline",
+    "state",
     "translate",
     "validate",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from boom_streams.access.permissions import check_permissions, check_survey, permitted
@@ -37,6 +37,8 @@ class Filter:
     """Version."""
     pipeline: tuple[Stage, ...]
     user_id: str = ""
+    key: Any = field(default=None, compare=False, repr=False)
+    """``_id`` of its document, of any type; `id` is its text."""
 
     def programmes(self) -> frozenset[int]:
         """Programmes of its survey whose alerts and points it sees."""
@@ -68,10 +70,11 @@ class Filter:
                 fid=fid,
                 pipeline=validate(parse_pipeline(pipeline) if isinstance(pipeline, str) else pipeline),
                 user_id=str(document.get("user_id", "")),
+                key=document.get("_id"),
             )
         except FilterError as error:
             raise FilterError(f"filter {document.get('name')!r} ({filter_id}): {error}") from None
-        except (AttributeError, TypeError, KeyError) as error:
+        except (AttributeError, TypeError, LookupError, ArithmeticError, ValueError, RecursionError) as error:
             raise FilterError(f"filter {filter_id}: not a filter's document: {error}") from None
 
 

@@ -1,15 +1,23 @@
-"""The ``filters`` collection: BOOM's documents, one a filter, with all its versions."""
+"""The ``filters`` collection: BOOM's documents, one a filter, with all its versions.
+
+Other programs write to it, too. So documents are decoded one by one: what is wrong with one is that filter's.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import bson
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
+from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
@@ -20,9 +28,14 @@ from boom_streams.filters.document import Filter, check_name, parse_pipeline
 from boom_streams.filters.language.translate import translate
 from boom_streams.filters.language.validate import Stage, validate
 
-__all__ = ["Added", "FilterStore", "check_pipeline"]
+__all__ = ["Added", "FilterStore", "check_pipeline", "state"]
 
 log = logging.getLogger(__name__)
+
+_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+_EXACT: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+#: For people: what is no text in UTF-8 is shown with question marks.
+_SHOWN = _EXACT.with_options(unicode_decode_error_handler="replace")
 
 
 class Added(NamedTuple):
@@ -46,8 +59,9 @@ class FilterStore:
 
     def __init__(self, db: Database[dict[str, Any]]) -> None:
         self._db = db
-        self._filters = db["filters"]
-        self._told: set[tuple[str, str]] = set()
+        self._filters = db.get_collection("filters", codec_options=_SHOWN)
+        self._raw: Collection[Any] = db.get_collection("filters", codec_options=_RAW)
+        self._told: set[bytes] = set()
         self._valid: dict[str, dict[bytes, Filter]] = {}  # by survey and content, as last loaded
 
     def add(
@@ -93,6 +107,7 @@ class FilterStore:
         if known is not None:
             self._add_version(known, survey, permissions, user_id, version)
             return Added(str(known["_id"]), version["fid"], changes)
+        self._check_topic(name)
         document: dict[str, Any] = {
             "_id": str(uuid.uuid4()),
             "name": name,
@@ -134,6 +149,16 @@ class FilterStore:
             {"_id": known["_id"]}, {"$push": {"fv": dict(version)}, "$set": {"updated_at": _now()}}
         )
 
+    def _check_topic(self, name: str) -> None:
+        """Refuse a name whose topic Kafka cannot tell from another filter's: there ``.`` and ``_`` are one."""
+        alike = "^" + re.sub(r"[._]", "[._]", re.escape(name).replace("\\.", ".")) + "$"
+        other = self._filters.find_one({"name": {"$regex": alike}})
+        if other is not None and other["name"] != name:
+            raise FilterError(
+                f"the name {name} differs from that of filter {other['name']} in `.` and `_` only, which Kafka does "
+                "not tell apart in names of topics; choose another"
+            )
+
     def _parse(self, stages: tuple[Stage, ...]) -> None:
         """Let MongoDB's own parser see the pipeline, on a collection that does not exist."""
         try:
@@ -142,13 +167,21 @@ class FilterStore:
             raise FilterError(f"MongoDB refuses the pipeline: {(error.details or {}).get('errmsg', error)}") from None
 
     def list_all(self, survey: str | None = None) -> list[dict[str, Any]]:
-        """Documents of all filters, or of those of one survey, by name."""
+        """Documents of all filters, or of those of one survey, by name; for people."""
         query = {} if survey is None else {"survey": check_survey(survey)}
         return list(self._filters.find(query).sort("name", 1))
 
     def get(self, name_or_id: str) -> dict[str, Any]:
-        """Document of a filter by its name or its id; `FilterError` if there is none."""
-        found = self._filters.find_one({"$or": [{"_id": name_or_id}, {"name": name_or_id}]})
+        """Document of a filter by its name or its id, for people; `FilterError` if there is none."""
+        return bson.decode(self._find(name_or_id).raw, _SHOWN)
+
+    def _find(self, name_or_id: str) -> RawBSONDocument:
+        ids: list[Any] = [name_or_id]
+        if bson.ObjectId.is_valid(name_or_id):
+            ids.append(bson.ObjectId(name_or_id))
+        if re.fullmatch(r"-?\d{1,18}", name_or_id):
+            ids.append(int(name_or_id))
+        found: RawBSONDocument | None = self._raw.find_one({"$or": [{"_id": {"$in": ids}}, {"name": name_or_id}]})
         if found is None:
             raise FilterError(f"no filter {name_or_id!r}; `boom-streams filters list` shows all")
         return found
@@ -161,25 +194,58 @@ class FilterStore:
         FilterError
             If there is no such filter or version, or it is not valid.
         """
-        document = self.get(name_or_id)
-        chosen = Filter.from_document(document, document["fv"][-1]["fid"] if fid is None else fid)
+        chosen = self.version(name_or_id, fid)
         self._parse(chosen.pipeline)
         self._filters.update_one(
-            {"_id": document["_id"]},
+            {"_id": {"$eq": chosen.key}},
             {"$set": {"active": True, "active_fid": chosen.fid, "updated_at": _now()}, "$unset": {"suspended": ""}},
         )
         return chosen
 
+    def version(self, name_or_id: str, fid: str | None = None) -> Filter:
+        """A version of a filter, the newest unless `fid` names another; `FilterError` if it is not valid."""
+        document = _decode(self._find(name_or_id))
+        versions = document.get("fv")
+        newest = versions[-1] if isinstance(versions, list) and versions else None
+        if fid is None and isinstance(newest, dict):
+            fid = newest.get("fid")
+        return Filter.from_document(document, fid)
+
     def deactivate(self, name_or_id: str) -> None:
         """Switch a filter off; its versions and its matches stay. `FilterError` if there is none."""
-        document = self.get(name_or_id)
-        self._filters.update_one({"_id": document["_id"]}, {"$set": {"active": False, "updated_at": _now()}})
+        key = self.get(name_or_id)["_id"]
+        self._filters.update_one({"_id": {"$eq": key}}, {"$set": {"active": False, "updated_at": _now()}})
 
-    def suspend(self, filter_id: str, fid: str, reason: str) -> None:
-        """Switch off a version that failed, and say why; nothing if another version is active by now."""
-        suspended = {"reason": reason, "fid": fid, "at": _now()}
+    def remove(self, name_or_id: str) -> None:
+        """Forget a filter that is off, with its versions; its topic and its matches stay.
+
+        Raises
+        ------
+        FilterError
+            If there is none, or it is on: workers could still publish to its topic.
+        """
+        document = self.get(name_or_id)
+        if not self._filters.delete_one({"_id": {"$eq": document["_id"]}, "active": {"$ne": True}}).deleted_count:
+            name = document.get("name")
+            raise FilterError(f"filter {name} is on; switch it off first with `boom-streams filters deactivate {name}`")
+
+    def suspend(self, one: Filter, reason: str, candid: int | None = None) -> None:
+        """Switch off a version that failed; nothing if another version is active by now.
+
+        Parameters
+        ----------
+        one : Filter
+            What failed.
+        reason : str
+            Why, for its user.
+        candid : int, optional
+            The alert at which it failed, where that is known.
+        """
+        suspended = {"reason": reason, "fid": one.fid, "at": _now()}
+        if candid is not None:
+            suspended["candid"] = candid
         self._filters.update_one(
-            {"_id": filter_id, "active_fid": fid},
+            {"_id": {"$eq": one.key}, "active_fid": one.fid},
             {"$set": {"active": False, "suspended": suspended, "updated_at": suspended["at"]}},
         )
 
@@ -189,23 +255,64 @@ class FilterStore:
         What has not changed since the last time is not validated again.
         """
         loaded: list[Filter] = []
-        before, self._valid[survey] = self._valid.get(survey, {}), {}
-        for document in self._filters.find({"survey": check_survey(survey), "active": True}).sort("name", 1):
-            content = bson.encode(document)
+        for document, found in self._active({"survey": check_survey(survey)}, survey):
+            if isinstance(found, Filter):
+                loaded.append(found)
+            elif document not in self._told:
+                self._told.add(document)
+                log.warning("left out: %s", found)
+        return loaded
+
+    def problems(self) -> list[str]:
+        """What keeps filters from running, a sentence each: suspensions, and active documents that are not valid."""
+        suspended = self._filters.find({"suspended": {"$exists": True}, "active": {"$ne": True}}).sort("name", 1)
+        return [
+            *(f"filter {document.get('name')} is {state(document)}" for document in suspended),
+            *(f"left out: {found}" for _, found in self._active({}, None) if isinstance(found, FilterError)),
+        ]
+
+    def _active(self, query: Mapping[str, Any], remember: str | None) -> Iterator[tuple[bytes, Filter | FilterError]]:
+        """Each active document as it lies there, and the filter that it is, or why it is none."""
+        before: dict[bytes, Filter] = self._valid.get(remember or "", {})
+        valid: dict[bytes, Filter] = {}
+        names: set[str] = set()
+        for document in self._raw.find({**query, "active": True}).sort("name", 1):
+            content = bytes(document.raw)
             try:
-                found = before.get(content) or Filter.from_document(document)
-                self._valid[survey][content] = found
-                if any(found.name == other.name for other in loaded):
+                found = before.get(content) or Filter.from_document(_decode(document))
+                valid[content] = found
+                if {found.name, found.id} & names:
                     raise FilterError(
                         f"filter {found.name!r} ({found.id}): another filter has this name, and its topic"
                     )
-                loaded.append(found)
             except FilterError as error:
-                key = (str(document.get("_id")), str(document.get("active_fid")))
-                if key not in self._told:
-                    self._told.add(key)
-                    log.warning("left out: %s", error)
-        return loaded
+                yield content, error
+                continue
+            names |= {found.name, found.id}
+            yield content, found
+        if remember is not None:
+            self._valid[remember] = valid
+
+
+def state(document: Mapping[str, Any]) -> str:
+    """Whether a filter runs, in words: ``on``, ``off``, or since when, at which alert and why it is suspended."""
+    suspended = document.get("suspended")
+    if document.get("active") is True:
+        return "on"
+    if not isinstance(suspended, Mapping):
+        return "off"
+    since, candid = suspended.get("at"), suspended.get("candid")
+    when = f" since {times.iso(since)}" if isinstance(since, float) else ""
+    where = "" if candid is None else f" at alert {candid}"
+    return f"suspended{when}{where}: {suspended.get('reason')}"
+
+
+def _decode(document: RawBSONDocument) -> dict[str, Any]:
+    try:
+        return bson.decode(document.raw, _EXACT)
+    except (BSONError, ValueError, OverflowError) as error:
+        shown = bson.decode(document.raw, _SHOWN)
+        raise FilterError(f"filter {shown.get('name')!r} ({shown.get('_id')}): cannot be read: {error}") from None
 
 
 def _now() -> float:

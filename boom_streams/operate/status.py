@@ -12,6 +12,7 @@ from boom_streams import names
 from boom_streams.archive import mongo
 from boom_streams.crossmatch import CatalogStore, load_descriptions
 from boom_streams.errors import BoomError, CatalogError, ServiceError
+from boom_streams.filters import FilterStore
 from boom_streams.kafka.clients import partition_counts
 from boom_streams.kafka.offsets import committed, watermarks
 from boom_streams.kafka.topics import required_topics, topic_problems
@@ -132,6 +133,7 @@ def _archive(settings: Settings, report: dict[str, Any]) -> None:
             report["without"] += _absent_catalogs(settings, CatalogStore(database))
         except CatalogError as error:
             report["missing"].append(str(error))
+        report["without"] += FilterStore(database).problems()
         if not database["filters"].count_documents({"active": True}, limit=1):
             report["missing"].append("no filter is active; add one with `boom-streams filters add`")
     except PyMongoError as error:

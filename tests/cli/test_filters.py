@@ -55,8 +55,11 @@ def test_the_table_says_what_a_person_must_know(settings: Settings, write: Any) 
     shown = run(settings, "list")
     for expected in ("bright", "ZTF 1 ", "off", "brighter than 18", "other", "ZTF 1,2,3", other["active_fid"]):
         assert expected in shown
-    FilterStore(mongo.database(settings)).suspend(other["_id"], other["active_fid"], "can't $divide by zero")
-    assert "can't $divide by zero" in " ".join(run(settings, "list").split())
+    store = FilterStore(mongo.database(settings))
+    store.suspend(store.version("other"), "can't $divide by zero", candid=123)
+    shown = " ".join(run(settings, "list").split())
+    assert "at alert 123: can't $divide by zero" in shown
+    assert other["name"] == "other"
 
 
 def test_a_version_is_named_to_be_active(settings: Settings, write: Any) -> None:

@@ -11,7 +11,9 @@ from click.testing import CliRunner
 from confluent_kafka import TopicPartition
 
 from boom_streams import names
+from boom_streams.archive import mongo
 from boom_streams.cli import cli
+from boom_streams.filters import FilterStore
 from boom_streams.kafka import clients, topics
 from boom_streams.kafka.writer import Writer
 from boom_streams.operate.status import collect, lag, total_lag
@@ -130,3 +132,12 @@ def test_the_command_prints_tables(settings: Settings) -> None:
     read_once.cache_clear()
     assert "classify" in result.output
     assert "missing: no filter is active" in result.output
+
+
+def test_suspended_filters_are_named_with_the_alert_at_which_they_failed(settings: Settings) -> None:
+    store = FilterStore(mongo.database(settings))
+    store.add("bright", "ZTF", [{"$match": {"candidate.magpsf": 1}}, {"$project": {"objectId": 1}}], {"ZTF": [1]})
+    store.suspend(store.activate("bright"), "can't $divide by zero", candid=123)
+    (told,) = [line for line in collect(settings, interval=0.1)["without"] if line.startswith("filter ")]
+    assert told.startswith("filter bright is suspended since")
+    assert told.endswith("at alert 123: can't $divide by zero")

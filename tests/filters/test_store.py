@@ -7,7 +7,10 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import bson
 import pytest
+from bson.datetime_ms import DatetimeMS
+from bson.raw_bson import RawBSONDocument
 
 from boom_streams.errors import FilterError
 from boom_streams.filters import Filter, FilterStore
@@ -156,11 +159,13 @@ def test_what_is_refused_leaves_nothing(
 
 def test_a_filter_that_failed_is_off_until_it_is_switched_on_again(store: FilterStore) -> None:
     added = store.add("bright", "ZTF", BRIGHT, PUBLIC)
-    store.activate("bright")
-    store.suspend(added.filter_id, added.fid, "can't $divide by zero")
+    store.suspend(store.activate("bright"), "can't $divide by zero", candid=123)
     assert store.load_active("ZTF") == []
     suspended = store.get("bright")["suspended"]
     assert (suspended["fid"], suspended["reason"]) == (added.fid, "can't $divide by zero")
+    (told,) = store.problems()
+    assert told.startswith("filter bright is suspended since 20")
+    assert told.endswith("Z at alert 123: can't $divide by zero")
     store.activate("bright")
     assert "suspended" not in store.get("bright")
     assert len(store.load_active("ZTF")) == 1
@@ -169,8 +174,9 @@ def test_a_filter_that_failed_is_off_until_it_is_switched_on_again(store: Filter
 def test_a_failure_of_an_older_version_does_not_stop_the_newer(store: FilterStore) -> None:
     first = store.add("bright", "ZTF", BRIGHT, PUBLIC)
     second = store.add("bright", "ZTF", BRIGHTER)
+    older = store.activate("bright", first.fid)
     store.activate("bright")
-    store.suspend(first.filter_id, first.fid, "too slow")
+    store.suspend(older, "too slow")
     assert [one.fid for one in store.load_active("ZTF")] == [second.fid]
     assert "suspended" not in store.get("bright")
 
@@ -208,7 +214,7 @@ def test_filters_that_are_not_there_are_named(store: FilterStore) -> None:
     store.add("bright", "ZTF", BRIGHT, PUBLIC)
     with pytest.raises(FilterError, match="version 'v9' is not among its versions"):
         store.activate("bright", "v9")
-    store.suspend("absent", "v1", "nothing happens")
+    store.suspend(Filter("absent", "absent", "ZTF", {}, "v1", (), key="absent"), "nothing happens")
     assert store.get("bright")["active"] is False
 
 
@@ -217,3 +223,91 @@ def test_filters_are_listed_by_name_and_survey(store: FilterStore) -> None:
     store.add("a", "LSST", BRIGHT)
     assert [document["name"] for document in store.list_all()] == ["a", "z"]
     assert [document["name"] for document in store.list_all("lsst")] == ["a"]
+
+
+HOSTILE = {
+    "invalid UTF-8": lambda raw: raw.replace(b"brighter", b"bright\xff\xfe"),
+    "invalid UTF-8 in its id": lambda raw: raw.replace(b"the-id-of-b", b"the-id-of-\xff"),
+    "no versions": lambda raw: bson.encode(bson.decode(raw) | {"fv": None}),
+    "versions that are none": lambda raw: bson.encode(bson.decode(raw) | {"fv": [None, 1, "x"]}),
+    "a list as name": lambda raw: bson.encode(bson.decode(raw) | {"name": ["b"]}),
+    "permissions of no programme": lambda raw: bson.encode(bson.decode(raw) | {"permissions": {"ZTF": [[1], {}]}}),
+    "a document as version": lambda raw: bson.encode(bson.decode(raw) | {"active_fid": {"$gt": ""}}),
+    "no survey's name": lambda raw: bson.encode(bson.decode(raw) | {"survey": ["ZTF"]}),
+    "a deep pipeline": lambda raw: bson.encode(
+        bson.decode(raw) | {"fv": [{"fid": "v1", "pipeline": '[{"$match":' + '{"a":' * 5000 + "1" + "}" * 5000 + "}]"}]}
+    ),
+}
+
+
+def document(name: str, **changes: Any) -> dict[str, Any]:
+    """A filter's document as another program may have stored it."""
+    version = {"fid": "v1", "pipeline": json.dumps(BRIGHT)}
+    return {"_id": f"the-id-of-{name}", "name": name, "survey": "ZTF", "permissions": PUBLIC, "active": True,
+            "active_fid": "v1", "fv": [version], "description": "brighter", **changes}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_document_that_no_program_should_have_stored_is_reported_and_the_others_run(
+    store: FilterStore, database: Any, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    database.filters.insert_many([document("a"), document("c")])
+    broken = RawBSONDocument(HOSTILE[kind](bson.encode(document("b"))))
+    database.filters.insert_one(broken)
+    assert [one.name for one in store.load_active("ZTF")] == ["a", "c"]
+    assert len(store.problems()) == 1
+    assert store.problems()[0].startswith("left out: filter ")
+    assert len(store.list_all()) == 3
+
+
+def test_a_time_beyond_the_calendar_stops_nothing(store: FilterStore, database: Any) -> None:
+    raw = bson.encode(document("b", updated_at=DatetimeMS(253402300800000)))
+    database.filters.insert_one(RawBSONDocument(raw))
+    assert [one.name for one in store.load_active("ZTF")] == ["b"]
+    assert len(store.list_all()) == 1
+
+
+@pytest.mark.parametrize(
+    "key", [bson.ObjectId(b"123456789012"), 7, 2.5, None, b"x", {"a": 1}, DatetimeMS(253402300800000)], ids=str
+)
+def test_a_filter_with_any_id_runs_and_is_suspended_in_deed(store: FilterStore, database: Any, key: Any) -> None:
+    database.filters.insert_one(document("b", _id=key))
+    (found,) = store.load_active("ZTF")
+    assert found.id == str(key)
+    store.suspend(found, "too slow")
+    assert store.load_active("ZTF") == []
+    assert database.filters.find_one({"name": "b"}, {"active": 1, "_id": 0}) == {"active": False}
+    store.activate("b")
+    assert len(store.load_active("ZTF")) == 1
+    store.deactivate("b")
+    store.remove("b")
+    assert store.list_all() == []
+
+
+def test_an_id_that_is_no_text_names_its_filter(store: FilterStore, database: Any) -> None:
+    key = bson.ObjectId(b"123456789012")
+    database.filters.insert_many([document("a", _id=key), document("b", _id=17)])
+    assert store.get(str(key))["name"] == "a"
+    assert store.get("17")["name"] == "b"
+
+
+def test_names_that_kafka_cannot_tell_apart_are_refused(store: FilterStore) -> None:
+    store.add("my.sn_Ia", "ZTF", BRIGHT, PUBLIC)
+    for name in ("my_sn_Ia", "my.sn.Ia", "my_sn.Ia"):
+        with pytest.raises(FilterError, match="which Kafka does not tell apart"):
+            store.add(name, "ZTF", BRIGHT, PUBLIC)
+    for name in ("my-sn_Ia", "myXsn_Ia", "my.sn_ia", "my.sn_Ia2"):
+        store.add(name, "ZTF", BRIGHT, PUBLIC)
+    store.add("my.sn_Ia", "ZTF", BRIGHTER)
+    assert len(store.get("my.sn_Ia")["fv"]) == 2
+
+
+def test_a_filter_that_is_on_is_not_removed(store: FilterStore) -> None:
+    store.add("bright", "ZTF", BRIGHT, PUBLIC)
+    store.activate("bright")
+    with pytest.raises(FilterError, match="switch it off first with `boom-streams filters deactivate bright`"):
+        store.remove("bright")
+    store.deactivate("bright")
+    store.remove("bright")
+    with pytest.raises(FilterError, match="no filter 'bright'"):
+        store.remove("bright")
