@@ -32,13 +32,14 @@ from boom_streams.operate.prepare import initialise
 from boom_streams.operate.supervise import Supervisor, environment
 from boom_streams.services.state import Endpoints
 from boom_streams.settings import Settings, load_settings
+from boom_streams.topologies.survey import ROLES, TOPICS
 
 __all__ = ["PROCESSES", "Chain", "Cost", "Marks", "running_services"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
 #: Everything that spends time on an alert, in its order.
-PROCESSES = ("replay", *names.ROLES, "kafka", "mongod")
+PROCESSES = ("replay", *ROLES, "kafka", "mongod")
 
 #: Seconds without any progress after which a run has failed.
 PATIENCE = 180.0
@@ -191,7 +192,7 @@ class Chain:
 
     def marks(self) -> Marks:
         """First and next offsets of the stages' topics."""
-        topics = [names.topic("ZTF", stage, self.settings.topic_prefix) for stage in names.STAGES]
+        topics = [names.topic("ZTF", stage, self.settings.topic_prefix) for stage in TOPICS]
         return watermarks(self.settings, dict.fromkeys(topics, self.settings.partitions))
 
     def archived_bytes(self) -> int:
@@ -208,7 +209,7 @@ class Chain:
         while True:
             self._check()
             with suppress(ServiceError):  # a Kafka that has just started takes its time with the first group
-                if len(layouts.members(self.settings)) == len(names.ROLES):
+                if len(layouts.members(self.settings)) == len(ROLES):
                     return
             if time.monotonic() > deadline:
                 raise BoomError(f"the workers do not start{self._logs()}")
@@ -220,7 +221,7 @@ class Chain:
 
     def _logs(self) -> str:
         """Return the ends of the workers' logs, which are about to be removed."""
-        logs = {role: self._supervisor.log_file(role, 0) for role in names.ROLES}
+        logs = {role: self._supervisor.log_file(role, 0) for role in ROLES}
         ends = {role: file.read_text()[-1500:] for role, file in logs.items() if file.exists()}
         return "".join(f"\n--- {role}\n{text}" for role, text in ends.items() if text)
 
@@ -229,7 +230,7 @@ class Chain:
         assert self._endpoints.kafka_pid is not None
         assert self._endpoints.mongod_pid is not None
         pids = {"replay": self._replayer.pid}
-        pids |= {role: self._supervisor.pids(role)[0] for role in names.ROLES}
+        pids |= {role: self._supervisor.pids(role)[0] for role in ROLES}
         pids |= {"kafka": self._endpoints.kafka_pid, "mongod": self._endpoints.mongod_pid}
         return {name: usage(pid) for name, pid in pids.items()}
 
@@ -260,7 +261,7 @@ class Chain:
             time.sleep(_INTERVAL)
 
     def _written(self, before: Marks) -> dict[str, int]:
-        written = dict.fromkeys(names.STAGES, 0)
+        written = dict.fromkeys(TOPICS, 0)
         for (topic, partition), (_, high) in self.marks().items():
             written[topic.rpartition(".")[2]] += high - before[topic, partition][1]
         return written

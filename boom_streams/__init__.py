@@ -14,8 +14,12 @@ except PackageNotFoundError:  # a bare checkout that was never installed
 def __getattr__(name: str) -> Any:
     """Build the Faust app when ``faust -A boom_streams`` asks for it, not on import."""
     if name == "app":
+        from boom_streams.errors import BoomError
         from boom_streams.main import build_app
 
-        globals()["app"] = app = build_app()
+        try:
+            globals()["app"] = app = build_app()
+        except BoomError as error:
+            raise SystemExit(f"Error: {error}") from None
         return app
     raise AttributeError(name)

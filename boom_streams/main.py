@@ -27,24 +27,11 @@ from boom_streams.operate.worker_notes import Notes
 from boom_streams.settings import Settings, settings
 from boom_streams.tables.store import StateTable
 from boom_streams.topologies.stage import Stage
-from boom_streams.topologies.survey import STAGES
+from boom_streams.topologies.survey import STAGES, stages_of
 
 __all__ = ["BoomApp", "BoomWorker", "build_app"]
 
 log = logging.getLogger(__name__)
-
-#: What each stage does: a module and the function that makes its ``process``; loaded only where it runs.
-_MAKERS = {
-    "enrich": ("enrich", "make"),
-    "classify": ("classify", "make"),
-    "filter": ("filter", "make"),
-    "sink_enriched": ("sink", "make_enriched"),
-    "sink_classified": ("sink", "make_classified"),
-    "sink_filtered": ("sink", "make_filtered"),
-}
-
-#: Roles that go on while MongoDB is away.
-_WITHOUT_ARCHIVE = ("enrich", "classify")
 
 Make = Callable[[Stage, Settings], Process]
 
@@ -76,7 +63,7 @@ class BoomApp(faust.App):
             if self.boom.init:
                 from boom_streams.operate.prepare import initialise
 
-                archive = self.boom.role not in _WITHOUT_ARCHIVE
+                archive = not all(stage.without_archive for stage in stages_of(self.boom.role))
                 for change in await asyncio.to_thread(initialise, self.boom, archive=archive):
                     log.info("init: %s", change)
             self.journal.open()
@@ -105,7 +92,7 @@ def _collect_garbage_rarely() -> None:
 
 def make_process(stage: Stage, config: Settings) -> Process:
     """Make what a stage does; loads only the modules that it needs."""
-    module, function = _MAKERS[stage.name]
+    module, function = stage.maker
     make: Callable[[Settings], Process] = getattr(importlib.import_module(f"boom_streams.agents.{module}"), function)
     return make(config)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 
+from boom_streams.topologies.survey import COLLECTIONS
+
 __all__ = [
     "CATALOGS",
     "CATALOG_TILES",
     "PROBES",
-    "ROLES",
-    "STAGES",
-    "TABLES",
     "changelog_topic",
     "collection",
     "filter_topic",
@@ -19,15 +18,6 @@ __all__ = [
     "topic",
 ]
 
-#: Stages of the stream; a topic ``<survey>.<stage>`` each.
-STAGES = ("raw", "enriched", "classified", "filtered", "dead")
-
-#: Roles that a worker can have (``BOOM_ROLE``); ``all`` runs every one of them.
-ROLES = ("enrich", "classify", "filter", "sink")
-
-#: Tables that have a changelog.
-TABLES = ("cells", "objects")
-
 #: Collections that say which catalogues there are, and that hold their packed tiles.
 CATALOGS, CATALOG_TILES = "catalogs", "catalog_tiles"
 
@@ -35,13 +25,13 @@ CATALOGS, CATALOG_TILES = "catalogs", "catalog_tiles"
 PROBES = "probes"
 
 _RESERVED = re.compile(
-    rf"{CATALOGS}|{CATALOG_TILES}|{PROBES}|filters|filters_.*|scratch_.*|.+_(alerts|alerts_aux|alerts_cutouts|filter_matches)",
+    rf"{CATALOGS}|{CATALOG_TILES}|{PROBES}|filters|filters_.*|scratch_.*|.+_({'|'.join(COLLECTIONS)})",
     re.IGNORECASE,
 )
 
 
 def topic(survey: str, stage: str, prefix: str = "") -> str:
-    """Topic of a stage: ``topic("ZTF", "raw")`` is ``ztf.raw``."""
+    """Topic of a survey: ``topic("ZTF", "raw")`` is ``ztf.raw``."""
     return f"{prefix}{survey.lower()}.{stage}"
 
 
@@ -61,7 +51,7 @@ def group_id(role: str, prefix: str = "") -> str:
 
 
 def collection(survey: str, kind: str) -> str:
-    """MongoDB collection: kind is ``alerts``, ``alerts_aux``, ``alerts_cutouts`` or ``filter_matches``."""
+    """Collection of a survey: kind is one of `boom_streams.topologies.survey.COLLECTIONS`."""
     return f"{survey.upper()}_{kind}"
 
 

@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import json
 import os
+import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
 from boom_streams.errors import SettingsError
+from boom_streams.topologies.survey import ROLES
 
 __all__ = ["Settings", "load_settings"]
 
 _PREFIX = "BOOM_"
+
+
+def _split(value: Any) -> Any:
+    """Names of a text: with commas, or as JSON."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [name.strip() for name in value.split(",") if name.strip()]
+
+
+#: Several names; in the environment with commas between them.
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -36,9 +52,9 @@ class Settings(BaseSettings):
     topic_prefix: str = Field("", description="Prefix of every topic and consumer group.")
     partitions: int = Field(8, ge=1, description="Partitions of topics (but filters'); never changes.")
     replication: int = Field(1, ge=1, description="Replication factor of new topics.")
-    surveys: tuple[str, ...] = Field(("ZTF",), description="Surveys that this broker receives.")
-    role: Literal["all", "enrich", "classify", "filter", "sink"] = Field(
-        "all", description="What this worker does; `all` runs every stage and sink in one process."
+    surveys: Names = Field(("ZTF",), description="Surveys that this broker receives.")
+    role: str = Field(
+        "all", description=f"What this worker does: {', '.join(ROLES)}, or all of it in one process (`all`)."
     )
     init: bool = Field(True, description="Workers create missing topics and indexes when they start.")
     data_dir: Path = Field(Path(".boom"), description="Local services' data and workers' RocksDB folders.")
@@ -56,7 +72,7 @@ class Settings(BaseSettings):
     models_dir: Path | None = Field(
         None, description="Folder with the models' ONNX files; none: `models` in the data folder."
     )
-    models: tuple[str, ...] = Field(
+    models: Names = Field(
         ("acai_h", "acai_n", "acai_v", "acai_o", "acai_b", "btsbot"),
         description="Models that classify alerts; there is `braai`, too, which is ZTF's own `drb` again.",
     )
@@ -66,6 +82,13 @@ class Settings(BaseSettings):
     validate_sample: float = Field(
         0.0, ge=0, le=1, description="Share of records that stages check against the schemas (slow)."
     )
+
+    @field_validator("role")
+    @classmethod
+    def _known_role(cls, value: str) -> str:
+        if value not in ("all", *ROLES):
+            raise ValueError(f"{value} is no role; there are all, {', '.join(ROLES)}")
+        return value
 
     @property
     def worker_folder(self) -> Path:
@@ -127,8 +150,23 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-        raise SettingsError(f"invalid setting (environment BOOM_… or boom.toml): {problems}") from None
+        problems = "; ".join(map(_problem, error.errors(include_input=False, include_url=False)))
+        raise SettingsError(f"invalid setting: {problems}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"boom.toml in {Path.cwd()} cannot be read: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"boom.toml in {Path.cwd()} cannot be read: {error.strerror}") from None
+
+
+def _problem(error: Any) -> str:
+    """What is wrong with a setting, where it was set."""
+    name = ".".join(map(str, error["loc"][:1]))
+    variable = f"{_PREFIX}{name.upper()}"
+    place = variable if variable in os.environ else f"{name} (in boom.toml)"
+    if error["type"] == "extra_forbidden":
+        return f"{place} is not known; known are {', '.join(sorted(Settings.model_fields))}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{place}: {message[:1].lower()}{message[1:]}"
 
 
 @cache

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
@@ -30,9 +30,18 @@ def settings() -> str:
     """Table of all settings."""
     rows = ["| variable | default | what it does |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else f"`{field.get_default()}`"
+        default = f"`{_default(field.get_default())}`" if field.default not in (None, "") else ""
         rows.append(f"| `BOOM_{name.upper()}` | {default} | {field.description} |")
     return "\n".join(rows)
+
+
+def _default(value: Any) -> str:
+    """A setting's default as one writes it in the environment."""
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def commands() -> str:

@@ -22,6 +22,7 @@ from boom_streams.operate.prepare import initialise
 from boom_streams.operate.supervise import Supervisor
 from boom_streams.publish.results import Passing, decode
 from boom_streams.settings import load_settings
+from boom_streams.topologies.survey import ROLES, TOPICS
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
@@ -177,7 +178,7 @@ def activate_examples(settings: Settings, survey: str) -> list[str]:
 def await_workers(settings: Settings, watch: Callable[[], None] = lambda: None) -> None:
     """Wait until every role has joined its group, so that the rate is the stages' and not their start's."""
     deadline = time.monotonic() + PATIENCE
-    while len(layouts.members(settings)) < len(names.ROLES):
+    while len(layouts.members(settings)) < len(ROLES):
         watch()
         if time.monotonic() > deadline:
             raise BoomError(f"the workers do not start; their output is in {settings.data_dir / 'logs'}")
@@ -212,14 +213,14 @@ def drain(
 
 def _marks(settings: Settings, survey: str) -> Marks:
     existing = partition_counts(settings)
-    topics = [names.topic(survey, stage, settings.topic_prefix) for stage in names.STAGES]
+    topics = [names.topic(survey, stage, settings.topic_prefix) for stage in TOPICS]
     return offsets.watermarks(settings, {topic: existing[topic] for topic in topics})
 
 
 def _collect(settings: Settings, survey: str, before: Marks, outcome: Outcome) -> None:
     """Count what the stages have written, and read what passed."""
     after = _marks(settings, survey)
-    for stage in names.STAGES[1:]:
+    for stage in TOPICS[1:]:
         topic = names.topic(survey, stage, settings.topic_prefix)
         outcome.stages[stage] = sum(high - before[where][1] for where, (_, high) in after.items() if where[0] == topic)
     filtered = names.topic(survey, "filtered", settings.topic_prefix)

@@ -15,6 +15,7 @@ from boom_streams import names
 from boom_streams.errors import ServiceError
 from boom_streams.kafka.clients import TIMEOUT, admin, fail, partition_counts
 from boom_streams.kafka.limits import MAX_BYTES, MAX_DEAD_BYTES
+from boom_streams.topologies.survey import TABLES, TOPICS
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
@@ -38,19 +39,17 @@ def required_topics(settings: Settings) -> dict[str, dict[str, str]]:
     prefix = settings.topic_prefix
     keep = {
         "raw": str(int(settings.raw_retention_hours * 3_600_000)),
-        "enriched": _WEEK_MS,
-        "classified": _WEEK_MS,
         "filtered": _MONTH_MS,
         "dead": _MONTH_MS,
     }
     topics = {
-        names.topic(survey, stage, prefix): _DELETE | {"retention.ms": keep[stage]}
+        names.topic(survey, name, prefix): _DELETE | {"retention.ms": keep.get(name, _WEEK_MS)}
         for survey in settings.surveys
-        for stage in names.STAGES
+        for name in TOPICS
     }
     for survey in settings.surveys:
         topics[names.topic(survey, "dead", prefix)]["max.message.bytes"] = str(MAX_DEAD_BYTES)
-    return topics | {names.changelog_topic(table, prefix): dict(_COMPACT) for table in names.TABLES}
+    return topics | {names.changelog_topic(table, prefix): dict(_COMPACT) for table in TABLES}
 
 
 def ensure_topics(settings: Settings) -> list[str]:

@@ -17,13 +17,13 @@ from boom_streams import names
 from boom_streams.errors import BoomError
 from boom_streams.kafka.clients import TIMEOUT, admin, fail, partition_counts
 from boom_streams.kafka.offsets import NO_COORDINATOR, PATIENCE, committed
+from boom_streams.topologies.survey import ROLES, sources
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
 
 __all__ = [
     "LAYOUTS",
-    "SOURCES",
     "Offsets",
     "check",
     "current",
@@ -37,27 +37,18 @@ __all__ = [
 #: Layouts that there are.
 LAYOUTS = ("all", "roles")
 
-#: Stages whose topics a role reads.
-SOURCES: Mapping[str, tuple[str, ...]] = {
-    "enrich": ("raw",),
-    "classify": ("enriched",),
-    "filter": ("classified",),
-    "sink": ("enriched", "classified", "filtered"),
-    "all": ("raw", "enriched", "classified", "filtered"),
-}
-
 #: Committed offsets, a (topic, partition) each.
 Offsets = dict[tuple[str, int], int]
 
 
 def roles_of(layout: str) -> tuple[str, ...]:
     """Roles that a layout's groups belong to."""
-    return ("all",) if layout == "all" else names.ROLES
+    return ("all",) if layout == "all" else ROLES
 
 
 def topics_of(settings: Settings, role: str) -> list[str]:
     """Topics that a role reads."""
-    return [names.topic(survey, stage, settings.topic_prefix) for survey in settings.surveys for stage in SOURCES[role]]
+    return [names.topic(survey, name, settings.topic_prefix) for survey in settings.surveys for name in sources(role)]
 
 
 def offsets(settings: Settings, layout: str) -> dict[str, Offsets]:
@@ -173,7 +164,7 @@ def _spread(settings: Settings, old: Mapping[str, Offsets]) -> dict[str, Offsets
     """Offsets of the one group, to each role the topics that it reads."""
     (known,) = old.values()
     new = {}
-    for role in names.ROLES:
+    for role in ROLES:
         topics = topics_of(settings, role)
         if mine := {where: offset for where, offset in known.items() if where[0] in topics}:
             new[names.group_id(role, settings.topic_prefix)] = mine
@@ -187,9 +178,9 @@ def _merge(settings: Settings, old: Mapping[str, Offsets]) -> dict[str, Offsets]
     """
     merged: Offsets = {}
     for survey in settings.surveys:
-        for stage in SOURCES["all"]:
-            topic = names.topic(survey, stage, settings.topic_prefix)
-            readers = [role for role in names.ROLES if stage in SOURCES[role]]
+        for name in sources("all"):
+            topic = names.topic(survey, name, settings.topic_prefix)
+            readers = [role for role in ROLES if name in sources(role)]
             known = [old.get(names.group_id(role, settings.topic_prefix), {}) for role in readers]
             for where in {where for positions in known for where in positions if where[0] == topic}:
                 if all(where in positions for positions in known):

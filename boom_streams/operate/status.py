@@ -17,6 +17,7 @@ from boom_streams.kafka.clients import partition_counts
 from boom_streams.kafka.offsets import committed, watermarks
 from boom_streams.kafka.topics import required_topics, topic_problems
 from boom_streams.operate import dead_letters, layouts, worker_notes
+from boom_streams.topologies.survey import COLLECTIONS, TABLES
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
@@ -111,7 +112,7 @@ def _kafka(settings: Settings, interval: float, report: dict[str, Any]) -> None:
     for topic in sorted({topic for topic, _ in marks}):
         rate = round(_grown(first, marks, topic) / seconds, 1)
         report["topics"][topic] = {"records": _records(marks, topic), "per_second": rate}
-    for table in names.TABLES:
+    for table in TABLES:
         changelog = names.changelog_topic(table, settings.topic_prefix)
         report["tables"][table] = _records(marks, changelog)
     report["dead"] = dead_letters.count(settings)
@@ -122,7 +123,7 @@ def _archive(settings: Settings, report: dict[str, Any]) -> None:
         database = mongo.database(settings)
         present = set(database.list_collection_names())
         for survey in settings.surveys:
-            for kind in ("alerts", "alerts_aux", "alerts_cutouts", "filter_matches"):
+            for kind in COLLECTIONS:
                 name = names.collection(survey, kind)
                 if name in present:
                     report["archive"][name] = database[name].estimated_document_count()

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from pydantic import SecretStr
 
-from boom_streams import names
+from boom_streams.topologies.survey import ROLES
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
@@ -93,7 +93,7 @@ class Supervisor:
     """
 
     settings: Settings
-    workers: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(names.ROLES, 1))
+    workers: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(ROLES, 1))
     extra_environment: Mapping[str, str] = field(default_factory=dict)
     command: Sequence[str] = (
         *(sys.executable, "-m", "faust", "-L", "uvloop", "-A", "boom_streams"),

@@ -8,9 +8,9 @@ import re
 import click
 import pytest
 
-from boom_streams import names
 from boom_streams.cli import cli
 from boom_streams.settings import Settings
+from boom_streams.topologies.survey import COLLECTIONS, TABLES, TOPICS
 from tests.architecture.sources import ROOT
 
 
@@ -44,17 +44,17 @@ def test_commands_are_documented() -> None:
     assert [command for command in commands(cli) if not mentioned(command)] == []
 
 
-@pytest.mark.parametrize("stage", names.STAGES)
+@pytest.mark.parametrize("stage", TOPICS)
 def test_topic_is_documented(stage: str) -> None:
     assert any(mentioned(f"{survey}.{stage}") for survey in ("<survey>", "ztf"))
 
 
-@pytest.mark.parametrize("table", names.TABLES)
+@pytest.mark.parametrize("table", TABLES)
 def test_table_is_documented(table: str) -> None:
     assert mentioned(table)
 
 
-@pytest.mark.parametrize("kind", ["alerts", "alerts_aux", "alerts_cutouts", "filter_matches"])
+@pytest.mark.parametrize("kind", COLLECTIONS)
 def test_collection_is_documented(kind: str) -> None:
     assert any(mentioned(f"{survey}_{kind}") for survey in ("<SURVEY>", "ZTF"))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from boom_streams import names
+from boom_streams.topologies.survey import TABLES
 from tests.architecture.sources import FOLDERS, ROOT, modules
 
 SOURCES = ("boom_streams", *FOLDERS, "pyproject.toml", "README.md", "LICENSE")
@@ -70,7 +70,7 @@ def test_wheel_has_one_top_level_name_and_every_part(wheel: Path) -> None:
         *(ROOT / "schema").rglob("*.avsc"),
         *package.glob("filters/examples/*.json"),
         *package.glob("page/templates/*"),
-        *package.glob("catalogs/descriptions/*.toml"),
+        *package.glob("crossmatch/descriptions/*.toml"),
     ]
     relative = {str(file.relative_to(ROOT)) for file in data}
     assert {f if f.startswith("boom_streams/") else f"boom_streams/{f}" for f in relative} <= files
@@ -84,7 +84,7 @@ def test_wheel_starts_from_the_root_folder(elsewhere: Path, tmp_path: Path) -> N
     for agent in ("enrich", "classify", "filter", "sink"):
         assert agent in agents.stdout
     tables = run(elsewhere, "-m", "faust", "-A", "boom_streams", "tables", cwd=Path("/"), BOOM_DATA_DIR=str(tmp_path))
-    assert all(table in tables.stdout for table in names.TABLES), tables.stdout + tables.stderr
+    assert all(table in tables.stdout for table in TABLES), tables.stdout + tables.stderr
 
 
 def test_wheel_brings_no_bare_names(elsewhere: Path) -> None:

@@ -28,11 +28,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)
 
-from boom_streams import names, services  # noqa: E402
+from boom_streams import services  # noqa: E402
 from boom_streams.cli.signals import interrupt_on_sigterm  # noqa: E402
 from boom_streams.operate.supervise import Exit, Supervisor  # noqa: E402
 from boom_streams.settings import Settings, load_settings  # noqa: E402
-from boom_streams.topologies.survey import STAGES  # noqa: E402
+from boom_streams.topologies.survey import ROLES, STAGES, TABLES  # noqa: E402
 from tests.chaos import catalogs, chain, compare  # noqa: E402
 from tests.chaos.broken import MODES  # noqa: E402
 from tests.chaos.chain import Chain, Failed, Feeder  # noqa: E402
@@ -163,7 +163,7 @@ class _Test:
             raise Failed(f"a worker exited in the run without faults: {exited}")
 
         feeder = Feeder(self.quiet, self.log.entries, None)
-        with Chain(self.quiet, dict.fromkeys(names.ROLES, 1), on_exit=complain) as running:
+        with Chain(self.quiet, dict.fromkeys(ROLES, 1), on_exit=complain) as running:
             feeder.start()
             feeder.finish()
             running.drain(feeder)
@@ -172,7 +172,7 @@ class _Test:
     def _run_faults(self, config: Settings, planned: Sequence[Fault], mode: str, workers: int) -> Faults:
         say(f"a run with {len(planned)} faults, {workers} workers for each role …")
         command = (sys.executable, "-m", "tests.chaos.broken", mode, "worker", "-l", "warn", "--without-web")
-        running = Chain(config, dict.fromkeys(names.ROLES, workers), command=command if mode else None)
+        running = Chain(config, dict.fromkeys(ROLES, workers), command=command if mode else None)
         feeder = Feeder(config, self.log.entries, RATE)
         some = len(self.log.entries) // (2 * len(planned) + 4)
         faults = Faults(running, self.place, self.chance, say, lambda: feeder.more(some))
@@ -201,7 +201,7 @@ class _Test:
     def _compare_tables(self, chaos: Settings) -> Iterator[compare.Row]:
         with self._recovering(self.quiet), self._recovering(chaos):
             pass
-        for table in names.TABLES:
+        for table in TABLES:
             quiet, live = self._on_disk(self.quiet, table), self._on_disk(chaos, table)
             yield compare.compare_tables(f"{table} on disk", quiet, live)
             rebuilt = self._on_disk(_empty(chaos), table)

@@ -13,7 +13,6 @@ from boom_streams.kafka import clients, topics
 from boom_streams.operate import layouts
 from boom_streams.operate.supervise import environment
 from boom_streams.settings import Settings
-from boom_streams.topologies.survey import STAGES
 
 
 @pytest.fixture
@@ -39,12 +38,6 @@ def offsets(settings: Settings, running: str) -> dict[str, dict[str, list[int]]]
         for (topic, _), offset in sorted(positions.items()):
             found.setdefault(role, {}).setdefault(topic.rpartition(".")[2], []).append(offset)
     return found
-
-
-def test_roles_read_what_the_topology_says() -> None:
-    for role in names.ROLES:
-        assert set(layouts.SOURCES[role]) == {stage.source for stage in STAGES if stage.role == role}
-    assert set(layouts.SOURCES["all"]) == {stage.source for stage in STAGES}
 
 
 def test_each_role_gets_the_offsets_of_the_topics_that_it_reads(settings: Settings) -> None:

@@ -200,7 +200,7 @@ def build() -> BoomApp:
     gates, outputs = Gates(Path(os.environ["GATES"])), list[HoldingOutput]()
     role = os.environ["BOOM_ROLE"]
     tables = () if role == "sink" else (TABLE,)
-    stage = Stage(STAGE, role, "raw", ("enriched", "dead"), tables)
+    stage = Stage(STAGE, role, ("", ""), "raw", ("enriched", "dead"), tables)
     app = build_app(topology=[stage], make=lambda _, config: make_driven(config, gates, outputs))
     outputs.append(HoldingOutput(app.boom, gates))
     app.deliveries[STAGE].output = outputs[0]
