@@ -51,6 +51,11 @@ class Stage:
     cpu_ms: float = 1.0
     key: str = "object"
 
+    @property
+    def collections(self) -> tuple[str, ...]:
+        """Those that it writes of which each survey has one: ``alerts`` is ``ZTF_alerts``."""
+        return tuple(name.removeprefix(OF_SURVEY) for name in self.writes if name.startswith(OF_SURVEY))
+
 
 def to_mermaid(survey: str, stages: Sequence[Stage]) -> str:
     """Draw the stages of a survey as a Mermaid flowchart."""

@@ -5,7 +5,7 @@ What there is of stages, roles, topics, tables and collections is said in `STAGE
 
 from __future__ import annotations
 
-from boom_streams.topologies.stage import OF_SURVEY, Stage
+from boom_streams.topologies.stage import Stage
 
 __all__ = ["COLLECTIONS", "ROLES", "STAGES", "TABLES", "TOPICS", "sources", "stages_of"]
 
@@ -83,9 +83,7 @@ TOPICS = (*dict.fromkeys(stage.source for stage in STAGES), "dead")
 TABLES = tuple(dict.fromkeys(table for stage in STAGES for table in stage.tables))
 
 #: Collections of each survey: ``alerts`` is ``ZTF_alerts``; the others are the broker's.
-COLLECTIONS = tuple(
-    dict.fromkeys(name.removeprefix(OF_SURVEY) for stage in STAGES for name in stage.writes if OF_SURVEY in name)
-)
+COLLECTIONS = tuple(dict.fromkeys(name for stage in STAGES for name in stage.collections))
 
 
 def stages_of(role: str) -> tuple[Stage, ...]:
