@@ -34,7 +34,7 @@ APPLICATION = {"agents", "tables", "main"}
 PURE = {"astro", "avro", "surveys", "lightcurves", "models", "schema", "synthetic", "page", "topologies"}
 
 #: ``boom_streams.app``, made when Faust asks for it.
-EXCEPTIONS = {("boom_streams", "boom_streams.main.build_app")}
+EXCEPTIONS = {("boom_streams", "boom_streams.main.build_app"), ("boom_streams", "boom_streams.errors.BoomError")}
 
 MODULES = [pytest.param(name, file, id=name) for name, file in modules()]
 
