@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from boom_streams.astro import times
 from boom_streams import names
 from boom_streams import services as local
 from boom_streams.archive import mongo
@@ -154,9 +155,9 @@ def test_a_night_from_a_plain_producer_ends_with_the_same_documents(
     found = archive(settings)
     raw = names.topic("ZTF", "raw", settings.topic_prefix)
     assert len({message.partition() for message in scan(settings, [raw]) if message.key() is None}) > 1
-    times = ("created_at", "updated_at")
+    written = ("created_at", "updated_at")
     for kind in ("alerts", "alerts_aux"):
-        assert {document[name] for document in found[kind].values() for name in times} == {times.julian_date(sent_at)}
+        assert {document[name] for document in found[kind].values() for name in written} == {times.julian_date(sent_at)}
     several = _objects_with_several_alerts(nights.once)
     assert found["alerts_cutouts"] == nights.once["alerts_cutouts"]
     assert 0 < len(several) < 50

@@ -135,7 +135,7 @@ def test_a_killed_import_leaves_the_old_version(here: Here, settings: Settings) 
 import os
 from pathlib import Path
 from pymongo import MongoClient
-from boom_streams.catalogs import Catalog
+from boom_streams.crossmatch import Catalog
 from boom_streams.catalogs import writer
 from boom_streams.catalogs.importer import Import
 
