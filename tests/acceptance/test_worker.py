@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from boom_streams.astro import times
 from boom_streams import names
 from boom_streams import services as local
 from boom_streams.archive import mongo
+from boom_streams.astro import times
 from boom_streams.demo import run
 from boom_streams.ingest.replay import replay
 from boom_streams.kafka.clients import partition_counts
