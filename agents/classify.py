@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import bson
-import numpy as np
 
 from boom_streams import models, names
 from boom_streams.agents.delivery.loop import Process, Record, Result, Work
@@ -95,7 +94,7 @@ def take(value: bytes, survey: Survey, history_days: float) -> tuple[Fields, his
     """Take an enriched record apart, as far as this stage needs it."""
     fields = bson_records.fields(value)
     packed = bson.decode(fields["series"].raw)
-    series = {name: np.frombuffer(packed[name], dtype) for name, dtype in survey.SERIES.items() if name in packed}
+    series = {name: found.loads(packed[name]) for name, found in survey.series.items() if name in packed}
     return fields, history.Arrival(
         survey=survey,
         object_id=fields["objectId"],

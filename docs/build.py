@@ -99,8 +99,8 @@ def _avro(schema: dict[str, Any], prefix: str = "") -> list[str]:
 def points() -> str:
     """Table of the columns of light curves."""
     rows = ["| series | columns |", "|---|---|"]
-    for name, dtype in get_survey("ZTF").SERIES.items():
-        rows.append(f"| `{name}` | {', '.join(dtype.names or ())} |")
+    for name, series in get_survey("ZTF").series.items():
+        rows.append(f"| `{name}` | {', '.join(series.dtype.names or ())} |")
     return "\n".join(rows)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -14,18 +13,19 @@ from typing import Any, NamedTuple
 
 import bson
 import fastavro
-import numpy as np
 
 from boom_streams.avro.numbers import encode_long
 from boom_streams.surveys import Survey
+from boom_streams.surveys.packed_points import Points
+from boom_streams.surveys.series import Role
 
 __all__ = ["Body", "Passed", "decode_filtered", "decode_matches", "encode_body", "filtered_schema"]
 
 _SYNC = b"boom_streams/v1\n"
 _ONE = encode_long(1)  # how many records the container has
-_CUTOUTS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
+_STAMPS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
 _POINT = ("jd", "band", "origin", "flux", "flux_error", "ra", "dec", "programid")
-_SERIES = {"prv_candidates": "alert", "prv_nondetections": "limit", "fp_hists": "forced"}
+_ORIGINS: Mapping[Role, str] = {"detection": "alert", "limit": "limit", "forced": "forced"}
 
 
 class Passed(NamedTuple):
@@ -83,7 +83,6 @@ def encode_body(
     cutouts
         Stamps as received; None when the archive does not have them.
     """
-    candidate = record["alert"]["candidate"]
     before = {
         "survey": record["survey"],
         "objectId": record["objectId"],
@@ -93,9 +92,7 @@ def encode_body(
         "dec": record["dec"],
         "programid": record["programid"],
         "received": record["received"],
-        "band": candidate.get("band"),
-        "magnitude": candidate.get("magpsf"),
-        "magnitude_error": candidate.get("sigmapsf"),
+        **survey.measured(record["alert"]["candidate"])._asdict(),
         "history": record["history"],
     }
     after = {
@@ -104,7 +101,7 @@ def encode_body(
             for name, score in sorted(record["classifications"].items())
         ],
         "photometry": _photometry(survey, record, programmes),
-        **{name: (cutouts or {}).get(name) for name in _CUTOUTS},
+        **{name: (cutouts or {}).get(own) for name, own in zip(_STAMPS, survey.stamps.names, strict=True)},
         "cutouts_missing": None if cutouts else "the archive has no cutouts of this alert",
     }
     return Body(_encode(_parts().before, before), _encode(_parts().after, after))
@@ -131,18 +128,25 @@ def decode_matches(value: bytes) -> dict[str, Any]:
 def _photometry(survey: Survey, record: Mapping[str, Any], programmes: frozenset[int]) -> list[dict[str, Any]]:
     packed = bson.decode(record["series"].raw)
     found: list[tuple[Any, ...]] = []
-    for name, origin in _SERIES.items():
+    for name, series in survey.series.items():
         if name in packed:
-            rows = np.frombuffer(packed[name], survey.SERIES[name])
+            rows = series.loads(packed[name])
             rows = rows[(rows["jd"] <= record["jd"]) & survey.rights.visible(rows, programmes)]
-            fluxes = [_numbers(rows, column) for column in ("psfFlux", "psfFluxErr", "ra", "dec")]
-            bands = map(survey.BANDS.__getitem__, rows["fid"].tolist())
-            found += zip(rows["jd"].tolist(), bands, itertools.repeat(origin), *fluxes, rows["programid"].tolist())
+            origin = [_ORIGINS[series.role]] * len(rows)
+            fluxes = [_numbers(rows, column) for column in (series.flux, series.flux_error, "ra", "dec")]
+            of = _programmes(survey, rows)
+            found += zip(rows["jd"].tolist(), series.band_names(rows), origin, *fluxes, of, strict=True)
     found.sort(key=lambda point: point[:3])
     points = [dict(zip(_POINT, point, strict=True)) for point in found]
     for point in points:
         point["survey"] = survey.name
     return points
+
+
+def _programmes(survey: Survey, rows: Points) -> list[int]:
+    """Programme of each point; without one, that as which it counts."""
+    field = survey.rights.field
+    return [survey.rights.rarest] * len(rows) if field is None else rows[field].tolist()
 
 
 def _numbers(rows: Any, name: str) -> list[float | None]:

@@ -86,7 +86,7 @@ class Archive:
     ) -> dict[str, tuple[dict[str, Points], frozenset[int], int]]:
         """Objects as the archive has them: packed points, candids of their alerts, newest revision."""
         adapter = self._surveys[survey]
-        fields = {name: 1 for name in (*adapter.SERIES, "revision")}
+        fields = {name: 1 for name in (*adapter.series, "revision")}
         found = self._collection(survey, "alerts_aux").find({"_id": {"$in": list(object_ids)}}, fields)
         return {document["_id"]: from_archive(adapter, document) for document in found if "revision" in document}
 

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import bson
-import numpy as np
 from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateOne
 from pymongo.collection import Collection
@@ -22,8 +21,7 @@ from pymongo.errors import BulkWriteError
 
 from boom_streams.archive.mongo import duplicates
 from boom_streams.astro import sky
-from boom_streams.surveys import Survey
-from boom_streams.surveys import packed_points as packed
+from boom_streams.surveys import Series, Survey
 from boom_streams.surveys.packed_points import Points
 
 __all__ = ["BOOKS", "documents", "from_archive", "write_objects"]
@@ -38,8 +36,6 @@ _MATCHES = ("cross_matches", "catalogs", "unmatched", "aliases")
 
 #: Attempts of a merge; another writer may insert the same object at the same moment.
 _ATTEMPTS = 5
-#: The order of points, as `boom_streams.tables.objects.history` has it.
-_SORT = {"jd": 1, "fid": 1, "candid": 1, "programid": 1}
 
 
 def write_objects(aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDocument]) -> None:
@@ -57,11 +53,10 @@ def documents(survey: Survey, record: Mapping[str, Any]) -> dict[str, list[Docum
     changed = bson.decode(record["changed"].raw)
     found: dict[str, list[Document]] = {}
     for name, data in changed.items():
-        rows = np.frombuffer(data, survey.SERIES[name])
-        found[name] = packed.to_documents(rows, survey.BANDS, survey.BOOLEANS)
+        found[name] = survey.series[name].to_documents(survey.series[name].loads(data))
         for point in found[name]:
             point["revision"] = record["revision"]
-    for point in found.get("prv_candidates", ()):
+    for point in found.get(survey.detections.name, ()):
         if point.get("candid") == record["candid"]:
             point["own"] = True
     return found
@@ -69,9 +64,9 @@ def documents(survey: Survey, record: Mapping[str, Any]) -> dict[str, list[Docum
 
 def from_archive(survey: Survey, document: Mapping[str, Any]) -> tuple[dict[str, Points], frozenset[int], int]:
     """An object as the archive has it: packed points, candids of its alerts, newest revision."""
-    series = {name: packed.from_documents(document.get(name, []), dtype) for name, dtype in survey.SERIES.items()}
-    own = frozenset(point["candid"] for point in document.get("prv_candidates", ()) if point.get("own"))
-    return series, own, document.get("revision", 0)
+    points = {name: series.from_documents(document.get(name, [])) for name, series in survey.series.items()}
+    own = frozenset(point["candid"] for point in document.get(survey.detections.name, ()) if point.get("own"))
+    return points, own, document.get("revision", 0)
 
 
 def _is_simple(record: Mapping[str, Any]) -> bool:
@@ -122,7 +117,7 @@ def _first(survey: Survey, record: RawBSONDocument, place: Document) -> Document
     """The object as its first alert makes it."""
     added, received = documents(survey, record), record["received"]
     books = {"created_at": received, "updated_at": received, "revision": record["revision"], "coordinates": place}
-    series = {name: added.get(name, []) for name in survey.SERIES}
+    series = {name: added.get(name, []) for name in survey.series}
     return {"_id": record["objectId"], **books, **series, **_matches(record), "matched": _matched_by(record)}
 
 
@@ -139,9 +134,11 @@ def _pushed(survey: Survey, record: RawBSONDocument, place: Document) -> UpdateO
         matches = _matches(record)
         update["$set"] |= {**matches, "matched": _matched_by(record)}
         update["$unset"] = {name: "" for name in _MATCHES if name not in matches}
-    order = {} if record["appended"] else {"$sort": _SORT}
     if added:
-        update["$push"] = {name: {"$each": points, **order} for name, points in added.items()}
+        update["$push"] = {
+            name: {"$each": points, **({} if record["appended"] else {"$sort": _order(survey.series[name])})}
+            for name, points in added.items()
+        }
     return UpdateOne({"_id": record["objectId"], "revision": revision - 1}, update)
 
 
@@ -191,7 +188,7 @@ def _merged(survey: Survey, record: RawBSONDocument, place: Document) -> list[Do
     added = documents(survey, record)
     newer = {"$gt": [revision, {"$ifNull": ["$revision", 0]}]}
     position = {"$literal": place}
-    detections = {"$ifNull": ["$prv_candidates", []]}
+    detections = {"$ifNull": [f"${survey.detections.name}", []]}
     is_own = {"$and": ["$$point.own", {"$eq": ["$$point.candid", record["candid"]]}]}
     stored = {"$anyElementTrue": {"$map": {"input": detections, "as": "point", "in": is_own}}}
     fields: Document = {
@@ -204,34 +201,40 @@ def _merged(survey: Survey, record: RawBSONDocument, place: Document) -> list[Do
         value = {"$literal": bson.decode(matches[name].raw)} if name in matches else "$$REMOVE"
         fields[name] = {"$cond": [later, value, f"${name}"]}
     fields["matched"] = {"$cond": [later, {"$literal": _matched_by(record)}, "$matched"]}
-    for name in survey.SERIES:
+    for name, series in survey.series.items():
         known = {"$ifNull": [f"${name}", []]}
-        fields[name] = _points(known, added[name], record) if name in added else known
+        fields[name] = _points(series, known, added[name], record) if name in added else known
     return [{"$set": fields}, {"$set": {"revision": {"$max": ["$revision", revision]}}}]
 
 
-def _points(known: Document, added: Sequence[Document], record: Mapping[str, Any]) -> Document:
+def _points(series: Series, known: Document, added: Sequence[Document], record: Mapping[str, Any]) -> Document:
     """Expression for a series: known points and added ones, of each point one version."""
     if record["history"] == "complete":
         stays: Document = {"$gte": ["$$point.revision", record["revision"]]}
     else:  # numbered without knowing what the archive has: only an alert's own detection is known to be better
         stays = {"$and": ["$$point.own", {"$ne": ["$$point.candid", record["candid"]]}]}
     new = {"$literal": list(added)}
-    brought = {"$map": {"input": new, "as": "point", "in": _IDENTITY}}
+    identity = _identity(series)
+    brought = {"$map": {"input": new, "as": "point", "in": identity}}
     staying = {
-        "$map": {"input": {"$filter": {"input": known, "as": "point", "cond": stays}}, "as": "point", "in": _IDENTITY}
+        "$map": {"input": {"$filter": {"input": known, "as": "point", "cond": stays}}, "as": "point", "in": identity}
     }
-    keep = {"$or": [stays, {"$not": [{"$in": [_IDENTITY, "$$brought"]}]}]}
-    take = {"$not": [{"$in": [_IDENTITY, "$$staying"]}]}
+    keep = {"$or": [stays, {"$not": [{"$in": [identity, "$$brought"]}]}]}
+    take = {"$not": [{"$in": [identity, "$$staying"]}]}
     both = [
         {"$filter": {"input": known, "as": "point", "cond": keep}},
         {"$filter": {"input": new, "as": "point", "cond": take}},
     ]
-    joined = {"$sortArray": {"input": {"$concatArrays": both}, "sortBy": _SORT}}
+    joined = {"$sortArray": {"input": {"$concatArrays": both}, "sortBy": _order(series)}}
     return {"$let": {"vars": {"brought": brought, "staying": staying}, "in": joined}}
 
 
-#: What tells a point from others: its candid, without one its time, filter and programme.
-_IDENTITY: Document = {
-    "$ifNull": ["$$point.candid", ["$$point.jd", "$$point.fid", {"$ifNull": ["$$point.programid", None]}]]
-}
+def _order(series: Series) -> Document:
+    """The order of points, as `boom_streams.tables.objects.history` has it."""
+    return dict.fromkeys(series.order, 1)
+
+
+def _identity(series: Series) -> Document:
+    """What tells a point from others: its candid, without one its key; absent parts of that are equal."""
+    key = [{"$ifNull": [f"$$point.{name}", None]} for name in series.key]
+    return {"$ifNull": ["$$point.candid", key]}

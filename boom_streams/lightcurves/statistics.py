@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-import numpy as np
-
-from boom_streams.surveys import Survey
+from boom_streams.surveys import Series, Survey
 from boom_streams.surveys.packed_points import Points
+from boom_streams.surveys.series import Mask
 
 __all__ = ["BANDS", "Point", "fit_rate", "photometry", "photstats", "stationary", "statistics"]
 
-#: Bands in the order in which ties in time are resolved.
+#: Bands in the order in which they are listed; others follow.
 BANDS = ("g", "r", "i", "z", "y", "u", "j", "h", "k")
 
 #: Shortest time span that is worth a fit, and that tells a source that stays from one that moves, days.
@@ -24,6 +23,11 @@ SHORTEST_SPAN = 0.01
 
 #: Forced photometry below this signal-to-noise ratio is not used.
 FORCED_SNR = 3.0
+
+_PLACES = {band: place for place, band in enumerate(BANDS)}
+
+#: A point while it is sorted: time, place of its band, which comes first at one time, candid, magnitude, error.
+_Ranked: TypeAlias = tuple[float, int, int, int, float, float]
 
 
 class Point(NamedTuple):
@@ -52,43 +56,50 @@ def statistics(survey: Survey, series: Mapping[str, Points], candid: int, jd: fl
 
 
 def photometry(survey: Survey, series: Mapping[str, Points], candid: int, jd: float, programid: int) -> list[Point]:
-    """Points that statistics are made of, in time and then in the order of `BANDS`, one a (jd, band).
+    """Points that statistics are made of, in time and then in the survey's order of bands, one a (jd, band).
 
-    Detections with a signal-to-noise ratio, magnitude and error, and forced photometry of good status
-    (``procstatus`` 0) of at least 3 sigma. Where several share time and band, the alert's own comes first, then the
+    Detections with a signal-to-noise ratio, magnitude and error, and forced photometry of at least 3 sigma; the survey
+    says which of it is good (`Series.usable`). Where several share time and band, the alert's own comes first, then the
     smallest candid, then forced photometry.
     """
-    ranked: list[tuple[float, int, int, int, float, float]] = []
-    detections = series["prv_candidates"]
-    detections = detections[survey.rights.derivable(detections, programid)]
-    columns = ("jd", "fid", "candid", "magpsf", "sigmapsf", "snr_psf")
-    for t, fid, own, mag, err, snr in zip(*(detections[c].tolist() for c in columns), strict=True):
-        if t <= jd and mag == mag and err == err and snr == snr:
-            ranked.append((t, fid, 0 if own == candid else 1, own, mag, err))
-    forced = series.get("fp_hists")
-    if forced is not None and len(forced):
-        ranked += _forced(forced[survey.rights.derivable(forced, programid)], jd)
+    detections, forced = survey.detections, survey.forced
+    packed = series[detections.name]
+    ranked = _detected(detections, packed, survey.rights.derivable(packed, programid), candid, jd)
+    if forced is not None and forced.name in series:
+        packed = series[forced.name]
+        ranked += _forced(forced, packed, survey.rights.derivable(packed, programid), jd)
     ranked.sort()
+    bands = detections.names
     points: list[Point] = []
     last: tuple[float, int] | None = None
-    for t, fid, _, _, mag, err in ranked:
-        if (t, fid) != last:
-            points.append(Point(t, survey.BANDS[fid], mag, err))
-            last = (t, fid)
+    for t, rank, _, _, mag, err in ranked:
+        if (t, rank) != last:
+            points.append(Point(t, bands[rank], mag, err))
+            last = (t, rank)
     return points
 
 
-def _forced(forced: Points, jd: float) -> list[tuple[float, int, int, int, float, float]]:
-    chosen = forced[
-        (forced["jd"] <= jd)
-        & (np.abs(forced["snr_psf"]) >= FORCED_SNR)
-        & (forced["procstatus"] == b"0")
-        & np.isfinite(forced["magzpsci"])
-    ]
-    columns = ("jd", "fid", "magpsf", "sigmapsf")
+def _detected(series: Series, points: Points, visible: Mask, candid: int, jd: float) -> list[_Ranked]:
+    """Detections, with what decides which of those at one time counts."""
+    magnitudes, errors = series.magnitudes(points)
+    columns = (points["jd"], points[series.band], points["candid"], magnitudes, errors, series.ratios(points), visible)
+    ranks = series.ranks
     return [
-        (t, fid, 2, 0, mag, err)
-        for t, fid, mag, err in zip(*(chosen[c].tolist() for c in columns), strict=True)
+        (t, ranks[band], 0 if own == candid else 1, own, mag, err)
+        for t, band, own, mag, err, ratio, seen in zip(*(column.tolist() for column in columns), strict=True)
+        if t <= jd and seen and mag == mag and err == err and ratio == ratio
+    ]
+
+
+def _forced(series: Series, points: Points, visible: Mask, jd: float) -> list[_Ranked]:
+    """Forced photometry that is clear and good; it comes after detections at one time."""
+    chosen = visible & (points["jd"] <= jd) & (series.ratios(points) >= FORCED_SNR)
+    points = points[chosen if series.usable is None else chosen & series.usable(points)]
+    columns = (points["jd"], points[series.band], *series.magnitudes(points))
+    ranks = series.ranks
+    return [
+        (t, ranks[band], 2, 0, mag, err)
+        for t, band, mag, err in zip(*(column.tolist() for column in columns), strict=True)
         if mag == mag and err == err
     ]
 
@@ -113,10 +124,8 @@ def photstats(points: Sequence[Point]) -> dict[str, Any]:
         possible ``rising`` (up to the peak) and ``fading`` (from the peak); see `fit_rate`.
     """
     stats = {}
-    for band in BANDS:
+    for band in sorted({point.band for point in points}, key=lambda band: (_PLACES.get(band, len(BANDS)), band)):
         mine = [point for point in points if point.band == band]
-        if not mine:
-            continue
         peak = min(range(len(mine)), key=lambda index: mine[index].mag)
         entry: dict[str, Any] = {
             "peak_jd": mine[peak].jd,

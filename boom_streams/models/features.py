@@ -61,15 +61,18 @@ def history(survey: Survey, series: Mapping[str, Points], jd: float, programid: 
     Parameters
     ----------
     series
-        Light curve as known at the alert, packed; the alert's own detection is among its ``prv_candidates``.
+        Light curve as known at the alert, packed; the alert's own detection is among its detections.
     jd, programid
         Of the alert; only points up to its time, and only those that everyone who may see it may see, are used.
     """
-    detections = series["prv_candidates"]
-    detections = detections[survey.rights.derivable(detections, programid)]
-    columns = (detections[name].tolist() for name in ("jd", "magpsf"))
+    detections = survey.detections
+    points = series[detections.name]
+    magnitudes, _ = detections.magnitudes(points)
+    columns = (points["jd"], magnitudes, survey.rights.derivable(points, programid))
     seen = [
-        (time, magnitude) for time, magnitude in zip(*columns, strict=True) if time <= jd and math.isfinite(magnitude)
+        (time, magnitude)
+        for time, magnitude, visible in zip(*(column.tolist() for column in columns), strict=True)
+        if time <= jd and visible and math.isfinite(magnitude)
     ]
     if not seen:
         return History(*[math.nan] * 5)

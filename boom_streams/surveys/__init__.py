@@ -1,10 +1,9 @@
-"""Adapters: one module a survey, all that is known about its packets.
-
-* A survey's adapter satisfies `boom_streams.surveys.base.Survey`; `get_survey` finds it by name
-"""
+"""Surveys: one folder each, with all that is known about its packets; see `boom_streams.surveys.base`."""
 
 from __future__ import annotations
 
-from boom_streams.surveys.base import Alert, Position, Survey, get_survey
+from boom_streams.surveys.base import Alert, Position, Stamps, Survey
+from boom_streams.surveys.registry import get_survey, known_surveys, register
+from boom_streams.surveys.series import Series
 
-__all__ = ["Alert", "Position", "Survey", "get_survey"]
+__all__ = ["Alert", "Position", "Series", "Stamps", "Survey", "get_survey", "known_surveys", "register"]

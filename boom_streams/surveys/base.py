@@ -1,26 +1,29 @@
-"""What every survey's adapter gives to the stages, whatever its packets look like."""
+"""What every survey says of itself: the contract between a survey's folder and the rest of the broker.
+
+* Outside the surveys' folders an alert has an objectId, a candid, a time, a position, and points that are detections,
+  limits or forced photometry, each with time, band, flux, error and rights
+* What only a survey knows (names and sentinels of its packets' fields, codes of bands, stamps and which way they lie)
+  is said by its `Survey`, and asked of it by whoever needs it
+"""
 
 from __future__ import annotations
 
-import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, cast
-
-import numpy as np
+from functools import cached_property
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from boom_streams.avro.schemas import Schema
-from boom_streams.errors import BadRecord, SettingsError
+from boom_streams.errors import BadRecord
 from boom_streams.surveys.packed_points import Points
 from boom_streams.surveys.rights import Rights
+from boom_streams.surveys.series import Role, Series
 
-__all__ = ["LAST_JD", "Alert", "Position", "Survey", "get_survey"]
+__all__ = ["LAST_JD", "Alert", "Measured", "Position", "Stamps", "Survey"]
 
 #: An observation's Julian date is from 0 to this; what lies outside is not a time.
 LAST_JD = 1e7
-
-#: Module of each survey's adapter; a further survey is one line here, one module and one schema folder.
-_MODULES = {"ZTF": "boom_streams.surveys.ztf"}
 
 
 class Position(NamedTuple):
@@ -28,6 +31,7 @@ class Position(NamedTuple):
 
     object_id: str
     candid: int
+    """64-bit number of the alert; a survey whose packets have none derives it from what they have, always the same."""
     jd: float
     """Julian date, UTC, as the survey defines it."""
     ra: float
@@ -48,9 +52,12 @@ class Alert:
     dec: float
     programid: int
     document: dict[str, Any]
-    """What ``<SURVEY>_alerts`` has of the packet: ids, ``candidate`` without nulls, ``coordinates``."""
+    """What ``<SURVEY>_alerts`` has of the packet: ids, ``candidate`` without nulls, ``coordinates``.
+
+    Whatever the survey, ``candidate`` has ``jd``, ``ra``, ``dec`` and ``band``.
+    """
     series: dict[str, Points]
-    """Light curves by name, sorted by (jd, fid, candid); the alert's own detection is among them."""
+    """Light curves by name, each in the order of its `Series`; the alert's own detection is among them."""
     cutouts: dict[str, bytes]
     """Stamps as received; those that the packet lacks are missing."""
     properties: dict[str, Any]
@@ -58,56 +65,115 @@ class Alert:
     """Julian date at which the packet says that the object began, or NaN."""
 
 
-class Survey(Protocol):
-    """An adapter. Its functions are pure and work on batches."""
+class Measured(NamedTuple):
+    """How bright an alert is, for people."""
+
+    band: str | None
+    magnitude: float | None
+    """AB, of the difference flux's absolute value."""
+    magnitude_error: float | None
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """The images of an alert: how they are called, and which way they lie.
+
+    Parameters
+    ----------
+    science, template, difference
+        Names in packets, in ``<SURVEY>_alerts_cutouts`` and in records.
+    format
+        What the bytes are.
+    first_row
+        Side of the sky at which the first row of pixels lies; empty: it differs, or is not known.
+    first_column
+        Side of the sky at which the first column lies; empty: it differs, or is not known.
+    arcsec
+        Width of a pixel, arcsec; 0: it differs, or is not known.
+    turned
+        Whether the difference of a negative detection is template minus science.
+    """
+
+    science: str
+    template: str
+    difference: str
+    format: str = "gzipped FITS"
+    first_row: Literal["north", "south", ""] = ""
+    first_column: Literal["east", "west", ""] = ""
+    arcsec: float = 0.0
+    turned: bool = False
 
     @property
-    def name(self) -> str:
-        """Upper-case name, as in collections: ``ZTF``."""
-        ...
+    def names(self) -> tuple[str, str, str]:
+        """Names in the order in which models and people look at them."""
+        return self.science, self.template, self.difference
 
-    @property
-    def SERIES(self) -> Mapping[str, np.dtype[Any]]:
-        """Columns of each packed light curve."""
-        ...
 
-    @property
-    def BANDS(self) -> Mapping[int, str]:
-        """Name of the band of each ``fid``."""
-        ...
+class Survey(ABC):
+    """A survey. Its functions are pure and work on batches.
 
-    @property
-    def BOOLEANS(self) -> frozenset[str]:
-        """Columns of light curves that are booleans stored as integers."""
-        ...
+    Attributes
+    ----------
+    name
+        Upper-case name, as in collections: ``ZTF``.
+    about
+        What it is, in a line.
+    time
+        What ``jd`` is the time of.
+    series
+        Light curves by name: one of detections, at most one of limits, at most one of forced photometry.
+    rights
+        Its programmes, and who may see them.
+    stamps
+        The images of an alert.
+    magnitude
+        Fields of the candidate with the AB magnitude and its error.
+    documentation
+        What fields are, by their path in the alert's document or in a point's, as ``candidate.magpsf``.
+    """
 
-    @property
-    def rights(self) -> Rights:
-        """Its programmes, and who may see them."""
-        ...
+    name: ClassVar[str]
+    about: ClassVar[str] = ""
+    time: ClassVar[str]
+    series: ClassVar[Mapping[str, Series]]
+    rights: ClassVar[Rights]
+    stamps: ClassVar[Stamps]
+    magnitude: ClassVar[tuple[str, str]] = ("magpsf", "sigmapsf")
+    documentation: ClassVar[Mapping[str, str]] = {}
 
-    def key_fields(self, schema: Schema) -> tuple[str, str, str, str, str]:
-        """Paths of objectId, candid, jd, ra, dec in packets of this schema, else `BadRecord`."""
-        ...
+    @abstractmethod
+    def key_fields(self, schema: Schema) -> Sequence[str]:
+        """Paths of the fields that `position` asks for in packets of this schema; `BadRecord` if it is another's."""
 
+    @abstractmethod
     def position(self, values: Sequence[Any]) -> Position:
         """Check the values of `key_fields`; `BadRecord` names the one that is missing or impossible."""
-        ...
 
+    @abstractmethod
     def decode(self, batch: Sequence[bytes]) -> list[Alert | BadRecord]:
         """Decode containers of one alert each; in place of a bad one its error. Never raises for one."""
-        ...
 
+    def links(self, object_id: str) -> list[tuple[str, str]]:
+        """Public pages about an object: what each is called, and its address."""
+        return []
 
-def get_survey(name: str) -> Survey:
-    """Adapter of a survey by its name, in any case.
+    def measured(self, candidate: Mapping[str, Any]) -> Measured:
+        """How bright an alert is, from its candidate."""
+        magnitude, error = self.magnitude
+        return Measured(candidate.get("band"), candidate.get(magnitude), candidate.get(error))
 
-    Raises
-    ------
-    SettingsError
-        If there is none; the text lists those that exist.
-    """
-    module = _MODULES.get(name.upper())
-    if module is None:
-        raise SettingsError(f"unknown survey {name!r}; known are {', '.join(sorted(_MODULES))}")
-    return cast(Survey, importlib.import_module(module).SURVEY)
+    def of_role(self, role: Role) -> Series | None:
+        """The series of a role, if the survey has one."""
+        return next((series for series in self.series.values() if series.role == role), None)
+
+    @cached_property
+    def forced(self) -> Series | None:
+        """The series of forced photometry, if there is one."""
+        return self.of_role("forced")
+
+    @cached_property
+    def detections(self) -> Series:
+        """The series of detections."""
+        found = self.of_role("detection")
+        assert found is not None, f"{self.name} has no series of detections"
+        return found

@@ -1,13 +1,12 @@
 """Light-curve points as packed columns: numpy structured arrays, 150 to 250 bytes a point.
 
 * Missing values: NaN for floats, the smallest value for integers, no bytes for texts
-* Documents: dictionaries of Python values, without the fields that are missing
-  x Nullable booleans are ``i1`` columns; who asks for documents says which they are
+* Nullable booleans are ``i1`` columns
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -24,11 +23,9 @@ __all__ = [
     "dumps",
     "empty",
     "from_columns",
-    "from_documents",
     "loads",
     "missing",
     "pack",
-    "to_documents",
 ]
 
 #: A structured array, one element a point.
@@ -99,61 +96,6 @@ def pack(points: Sequence[Mapping[str, Any]], dtype: np.dtype[Any]) -> Points:
     return from_columns(columns(points, dtype.names or ()), len(points), dtype)
 
 
-def from_documents(documents: Sequence[Mapping[str, Any]], dtype: np.dtype[Any]) -> Points:
-    """Read documents back: the inverse of `to_documents`."""
-    return pack(documents, dtype)
-
-
-def to_documents(
-    points: Points,
-    bands: Mapping[int, str],
-    booleans: Collection[str],
-    fields: Collection[str] | None = None,
-) -> list[dict[str, Any]]:
-    """Documents of Python values, one a point, without the fields that are missing.
-
-    Parameters
-    ----------
-    points : ndarray, shape (n,)
-        Packed points.
-    bands : mapping
-        From ``fid`` to the name of the band; it becomes the field ``band``.
-    booleans : collection of str
-        Columns that are booleans stored as integers.
-    fields : collection of str, optional
-        Only these fields (and ``band``, if it is among them).
-    """
-    if not len(points):
-        return []
-    wanted = None if fields is None else frozenset(fields)
-    plan = _document_plan(points.dtype, frozenset(booleans), wanted)
-    with_band = "fid" in (points.dtype.names or ()) and (wanted is None or "band" in wanted)
-    band_of = bands.get
-    if with_band:
-        marks: list[str | None] = [band_of(fid) for fid in points["fid"].tolist()]
-    else:
-        marks = [None] * len(points)
-    names, absent, texts, truths = plan
-    rows = points.tolist() if wanted is None else points[list(names)].tolist() if names else [()] * len(points)
-    documents = []
-    for row, band in zip(rows, marks, strict=True):
-        document = {
-            name: value
-            for name, value, none in zip(names, row, absent, strict=True)
-            if value == value and value != none
-        }
-        for name in texts:
-            if name in document:
-                document[name] = document[name].decode()
-        for name in truths:
-            if name in document:
-                document[name] = document[name] == 1
-        if band is not None:
-            document["band"] = band
-        documents.append(document)
-    return documents
-
-
 def drop_infinities(points: Points) -> None:
     """Make infinite values missing, in place."""
     for name, kind in _kinds(points.dtype):
@@ -188,20 +130,6 @@ def _kinds(dtype: np.dtype[Any]) -> tuple[tuple[str, np.dtype[Any]], ...]:
 @lru_cache(maxsize=64)
 def _blank(dtype: np.dtype[Any]) -> Any:
     return np.array(tuple(missing(kind) for _, kind in _kinds(dtype)), dtype)
-
-
-@lru_cache(maxsize=64)
-def _document_plan(
-    dtype: np.dtype[Any], booleans: frozenset[str], fields: frozenset[str] | None
-) -> tuple[tuple[str, ...], tuple[Any, ...], tuple[str, ...], tuple[str, ...]]:
-    """Names, values that stand for none (None for floats: they are tested as NaN), texts, booleans."""
-    chosen = [(name, kind) for name, kind in _kinds(dtype) if fields is None or name in fields]
-    return (
-        tuple(name for name, _ in chosen),
-        tuple(None if kind.kind == "f" else missing(kind) for _, kind in chosen),
-        tuple(name for name, kind in chosen if kind.kind == "S"),
-        tuple(name for name, _ in chosen if name in booleans),
-    )
 
 
 def _convert(name: str, values: Sequence[Any], kind: np.dtype[Any]) -> NDArray[Any]:

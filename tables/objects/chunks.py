@@ -14,11 +14,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from boom_streams.surveys import Survey
+from boom_streams.surveys import Series, Survey
 from boom_streams.surveys.packed_points import Points
 
 __all__ = [
-    "DETECTIONS",
     "MONTH_DAYS",
     "NEVER",
     "Head",
@@ -37,9 +36,6 @@ __all__ = [
 
 #: Days of light curve in one value of the table.
 MONTH_DAYS = 30.0
-
-#: The series of an object's own detections.
-DETECTIONS = "prv_candidates"
 
 #: Carrier of a point of which it is not known who brought it: every packet has a better version.
 NEVER = (float("-inf"), 0)
@@ -95,9 +91,9 @@ class Row:
     """A point and its books."""
 
     identity: Any
-    """candid of a detection that has one, else (jd, fid, programid)."""
-    order: tuple[float, int, int, int]
-    """jd, fid, candid, programid."""
+    """candid of a detection that has one, else the values of its series' key."""
+    order: tuple[Any, ...]
+    """Values of the columns by which its series is sorted, jd first."""
     data: bytes
     carrier: tuple[float, int]
     """(jd, candid) of the alert whose packet brought it."""
@@ -135,7 +131,7 @@ def read_head(store: Store, survey: Survey, object_id: str) -> Head | None:
 def load(store: Store, survey: Survey, object_id: str, months: set[int], since: float) -> State:
     """Load the given months of an object, and all from a time (Julian date) on."""
     head = read_head(store, survey, object_id) or Head()
-    state = State(_head_key(survey, object_id), head, {name: [] for name in survey.SERIES})
+    state = State(_head_key(survey, object_id), head, {name: [] for name in survey.series})
     wanted = {month for month in head.months if (month + 1) * MONTH_DAYS > since}
     if head.restored:  # what came from the archive is written again with a repeated alert: see `write_again`
         wanted.update(head.months)
@@ -193,24 +189,20 @@ def canonical(items: Iterable[tuple[bytes, bytes]], survey: Survey) -> dict[byte
     return content
 
 
-def rows_of(points: Points, carrier: tuple[float, int]) -> list[Row]:
+def rows_of(series: Series, points: Points, carrier: tuple[float, int]) -> list[Row]:
     """Packed points one by one, with empty books."""
     if not len(points):
         return []
     size = points.dtype.itemsize
     data = points.tobytes()
     parts = [data[at : at + size] for at in range(0, len(data), size)]
-    jds, fids, programids = (points[column].tolist() for column in ("jd", "fid", "programid"))
-    with_candid = "candid" in (points.dtype.names or ())
-    candids = points["candid"].tolist() if with_candid else [_NO_CANDID] * len(points)
+    columns = [points[name].tolist() for name in series.order]
+    orders = zip(*columns, strict=True)
+    if not series.has_candid:
+        return [Row(order, order, part, carrier) for order, part in zip(orders, parts, strict=True)]
     return [
-        Row(
-            candid if candid != _NO_CANDID else (jd, fid, programid),
-            (jd, fid, candid, programid),
-            part,
-            carrier,
-        )
-        for jd, fid, programid, candid, part in zip(jds, fids, programids, candids, parts, strict=True)
+        Row(order[2] if order[2] != _NO_CANDID else (*order[:2], *order[3:]), order, part, carrier)
+        for order, part in zip(orders, parts, strict=True)
     ]
 
 
@@ -222,12 +214,12 @@ def points_of(rows: list[Row], dtype: np.dtype[Any]) -> Points:
 def _unpack(value: bytes, survey: Survey) -> dict[str, list[Row]]:
     at = 1
     series = {}
-    for name, dtype in survey.SERIES.items():
+    for name, found in survey.series.items():
         (count,) = _COUNT.unpack_from(value, at)
         books = at + _COUNT.size
         data = books + count * _BOOKS.size
-        at = data + count * dtype.itemsize
-        rows = rows_of(np.frombuffer(value, dtype, count, data), NEVER)
+        at = data + count * found.dtype.itemsize
+        rows = rows_of(found, np.frombuffer(value, found.dtype, count, data), NEVER)
         for row, (rev, until, own, jd, candid) in zip(rows, _BOOKS.iter_unpack(value[books:data]), strict=True):
             row.rev, row.until, row.own, row.carrier = rev, until, own, (jd, candid)
         series[name] = rows

@@ -4,7 +4,8 @@ Alerts of an object are numbered in the order in which they are processed: the *
 revision that brought it and the one that replaced it, so that an alert that is delivered again gets its first answer
 again, whatever came after. What is known in the end does not depend on the order of the alerts:
 
-* A detection is identified by its candid, without one by (jd, fid, programid), like every other point.
+* A detection is identified by its candid, without one by its series' key, like every other point: time, band, and
+  what else the survey names.
 * Of two versions of a point that of the packet with the greater (jd, candid) wins; a detection's own alert always wins.
 
 `boom_streams.tables.objects.chunks` says how it is stored.
@@ -14,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from boom_streams.astro.sky import mean_position
 from boom_streams.surveys import Survey
 from boom_streams.surveys.packed_points import Points
 from boom_streams.tables.objects.chunks import (
-    DETECTIONS,
     MONTH_DAYS,
     NEVER,
     Head,
@@ -99,18 +100,21 @@ def admit(store: Store, arrival: Arrival) -> Answer:
     Answer
         The same for the same alert, however often it comes (while one of the last `KEPT_REVISIONS`).
     """
-    packet = {name: rows_of(points, (arrival.jd, arrival.candid)) for name, points in arrival.series.items()}
+    packet = {
+        name: rows_of(arrival.survey.series[name], points, (arrival.jd, arrival.candid))
+        for name, points in arrival.series.items()
+    }
     months = {month for rows in packet.values() for month in months_of(rows)}
     state = load(store, arrival.survey, arrival.object_id, months, arrival.jd - arrival.window_days)
-    head = state.head
-    revision = _own_revision(state.rows[DETECTIONS], arrival.candid)
+    head, detections = state.head, arrival.survey.detections.name
+    revision = _own_revision(state.rows[detections], arrival.candid)
     if revision:
         written = set(head.months) if head.restored else months | _replaced_at(state, revision)
         write_again(store, state, written)
         return _answer(arrival, state, revision, repeated=True)
     revision = head.revision + 1
     for name, rows in packet.items():
-        state.rows[name] = _merge(state.rows[name], rows, arrival.candid if name == DETECTIONS else None, revision)
+        state.rows[name] = _merge(state.rows[name], rows, arrival.candid if name == detections else None, revision)
     state.head = replace(
         head,
         revision=revision,
@@ -148,7 +152,8 @@ def restore(
     revision : int
         Newest revision that the archive holds.
     """
-    found = {name: rows_of(points, NEVER) for name, points in series.items()}
+    found = {name: rows_of(survey.series[name], points, NEVER) for name, points in series.items()}
+    detections = survey.detections.name
     months = {month for rows in found.values() for month in months_of(rows)}
     state = load(store, survey, object_id, months, float("-inf"))
     if not state.head.revision and not revision:
@@ -158,14 +163,14 @@ def restore(
         known = {row.identity: row for row in state.rows[name] if not row.until}
         for row in rows:
             row.rev = number
-            row.own = number if name == DETECTIONS and row.identity in own else 0
+            row.own = number if name == detections and row.identity in own else 0
             old = known.get(row.identity)
             if old is None or (row.own and not old.own):
                 state.rows[name].append(row)
                 if old is not None:
                     old.until = number
         state.rows[name].sort(key=_order)
-    alerts = [(row.order[0], row.identity) for row in state.rows[DETECTIONS] if row.own]
+    alerts = [(row.order[0], row.identity) for row in state.rows[detections] if row.own]
     head = Head(
         number,
         state.head.partial,
@@ -206,7 +211,7 @@ def _answer(arrival: Arrival, state: State, revision: int, *, repeated: bool) ->
     replaced, appended = False, True
     since, now = arrival.jd - arrival.window_days, arrival.jd
     for name, rows in state.rows.items():
-        dtype = arrival.survey.SERIES[name]
+        dtype = arrival.survey.series[name].dtype
         then = [row for row in rows if row.rev <= revision and not 0 < row.until <= revision]
         fresh = [row for row in then if row.rev == revision != state.head.restored]
         replaced = replaced or any(row.until == revision for row in rows)
@@ -215,7 +220,7 @@ def _answer(arrival: Arrival, state: State, revision: int, *, repeated: bool) ->
             before = max((row.order[0] for row in then if row.rev < revision), default=since)
             appended = appended and fresh[0].order[0] > max(before, since)  # earlier months may not be loaded
         series[name] = points_of([row for row in then if since <= row.order[0] <= now], dtype)
-        if name == DETECTIONS:
+        if name == arrival.survey.detections.name:
             last = max((row.order[0], row.identity) for row in then if 0 < row.own <= revision)
             position = _position(points_of(then, dtype), last[0] - arrival.window_days)
     partial = _is_partial(state.head, revision)
@@ -244,5 +249,5 @@ def _is_partial(head: Head, revision: int) -> bool:
     return 0 < head.partial <= revision and not 0 < head.restored <= revision
 
 
-def _order(row: Row) -> tuple[float, int, int, int]:
+def _order(row: Row) -> tuple[Any, ...]:
     return row.order

@@ -116,7 +116,7 @@ def test_an_alert_in_its_place(config: Settings, table: MemoryTable) -> None:
     assert value["cutouts"] == {"cutoutScience": b"gz"}
     assert set(value["properties"]) == {"rock", "star", "near_brightstar", "sso"}
     assert None not in value["alert"]["candidate"].values()
-    assert len(value["series"]["prv_candidates"]) == 2 * ZTF.SERIES["prv_candidates"].itemsize
+    assert len(value["series"]["prv_candidates"]) == 2 * ZTF.detections.dtype.itemsize
     assert objects(table, found.partition) == {"ZTF00aaaaaaa": [42]}
 
 

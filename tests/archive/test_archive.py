@@ -98,7 +98,7 @@ def test_light_curves_are_what_is_known(database: Database[dict[str, Any]], pack
         assert point.get("own", False) == (point.get("candid") in revisions)
         if point.get("own"):
             assert point["revision"] == revisions[point["candid"]]
-    stored = {name: [strip(point) for point in document[name]] for name in ZTF.SERIES}
+    stored = {name: [strip(point) for point in document[name]] for name in ZTF.series}
     assert stored == expected
     assert document["revision"] == len(packets)
     received = [bson.decode(packet.value())["received"] for packet in packets]
@@ -118,7 +118,7 @@ def test_any_order_of_alerts_ends_in_the_same_light_curve(
     for order in (packets, data.draw(st.permutations(packets))):
         store(empty(database), writes(order))
         (document,) = database["ZTF_alerts_aux"].find()
-        for name in ZTF.SERIES:
+        for name in ZTF.series:
             document[name] = [{k: v for k, v in point.items() if k != "revision"} for point in document[name]]
         found.append(document)
     assert found[0] == found[1]

@@ -56,11 +56,11 @@ def nights(shared: Path) -> list[Stored]:
 def curious(programids: tuple[int, ...]) -> list[Filter]:
     """Filters that show all that they see: whole light curves, single fields, everything of the alert."""
     some = {"$match": {"candidate.magpsf": {"$lt": 30}}}
-    counts = {name: {"$size": f"${name}"} for name in ZTF.SERIES}
+    counts = {name: {"$size": f"${name}"} for name in ZTF.series}
     last = {"$arrayElemAt": ["$prv_candidates", -1]}
     series = [
         make(name, some, annotations={name: {"$slice": [f"${name}", -40]}}, programids=programids)
-        for name in ZTF.SERIES
+        for name in ZTF.series
     ]
     return [
         *series,
@@ -124,7 +124,7 @@ def test_who_sees_an_alert(database: Any, nights: list[Stored], programid: int, 
 
 def test_points_of_unknown_programmes_count_as_3(database: Any, nights: list[Stored]) -> None:
     series = bson.decode(nights[-1].record["series"].raw)
-    curve = np.frombuffer(series["prv_candidates"], ZTF.SERIES["prv_candidates"])[-1:].repeat(7)
+    curve = np.frombuffer(series["prv_candidates"], ZTF.detections.dtype)[-1:].repeat(7)
     curve["programid"] = [1, 2, 3, 0, 64, -1, 127]
     record = changed(nights[-1], programid=1, series=series | {"prv_candidates": curve.tobytes()})
     programmes = {"p": "$prv_candidates.programid"}
@@ -138,7 +138,7 @@ def test_only_the_days_before_the_alert_are_seen(database: Any, nights: list[Sto
     record = nights[-1].record
     jd = record["jd"]
     series = bson.decode(record["series"].raw)
-    curve = np.frombuffer(series["prv_candidates"], ZTF.SERIES["prv_candidates"])[-1:].repeat(5)
+    curve = np.frombuffer(series["prv_candidates"], ZTF.detections.dtype)[-1:].repeat(5)
     curve["jd"] = [jd - 100.5, jd - 100, jd - 1, jd, jd + 0.5]
     record = changed(nights[-1], series=series | {"prv_candidates": curve.tobytes()})
     one = make("points", {"$match": {}}, annotations={"jd": "$prv_candidates.jd"})

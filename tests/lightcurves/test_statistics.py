@@ -233,7 +233,7 @@ def test_private_points_change_nothing_of_a_public_alert() -> None:
 
 @given(st.lists(st.tuples(DAYS, MAGS), min_size=1, max_size=6), st.randoms())
 def test_the_order_of_points_does_not_matter(places: list[tuple[float, float]], rng: Any) -> None:
-    dtype = ZTF.SERIES["prv_candidates"]
+    dtype = ZTF.detections.dtype
     documents = [
         {"jd": JD - day, "fid": 1 + i % 2, "programid": 1, "candid": i, "magpsf": mag, "sigmapsf": 0.1, "snr_psf": 10.0}
         for i, (day, mag) in enumerate(places)
@@ -249,7 +249,7 @@ def test_the_order_of_points_does_not_matter(places: list[tuple[float, float]], 
 def test_a_detection_without_magnitude_error_or_ratio_is_not_used() -> None:
     whole = {"jd": JD, "fid": 1, "programid": 1, "candid": 1, "magpsf": 18.0, "sigmapsf": 0.1, "snr_psf": 10.0}
     for name in ("magpsf", "sigmapsf", "snr_psf"):
-        found = packed_points.pack([{k: v for k, v in whole.items() if k != name}], ZTF.SERIES["prv_candidates"])
+        found = packed_points.pack([{k: v for k, v in whole.items() if k != name}], ZTF.detections.dtype)
         assert statistics(ZTF, {"prv_candidates": found}, 1, JD, 1) == {"stationary": False, "photstats": {}}
     assert lightcurve.photometry(ZTF, {"prv_candidates": packed_points.pack([whole], found.dtype)}, 1, JD, 1)
 

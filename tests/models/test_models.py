@@ -54,7 +54,7 @@ def test_published_scores(rows: list[dict[str, Any]], images: Any, scorer: Score
 
 def test_history_is_that_of_the_rows(rows: list[dict[str, Any]]) -> None:
     listed = [{name: row[name] for name in ("jd", "fid", "magpsf", "programid")} for row in rows]
-    series = {"prv_candidates": packed_points.pack(listed, ZTF.SERIES["prv_candidates"])}
+    series = {"prv_candidates": packed_points.pack(listed, ZTF.detections.dtype)}
     for row in rows:
         found = history(ZTF, series, row["jd"], 3)
         assert found == pytest.approx(past(row), abs=2e-3)  # the times are rounded to 0.001 d
@@ -67,7 +67,7 @@ def test_history_is_of_points_that_everyone_may_see(rows: list[dict[str, Any]]) 
         {"jd": 1.0, "fid": 1, "magpsf": 15.0, "programid": 2},
         {"jd": 2.0, "fid": 1, "magpsf": 18.0, "programid": 1},
     ]
-    series = {"prv_candidates": packed_points.pack(listed, ZTF.SERIES["prv_candidates"])}
+    series = {"prv_candidates": packed_points.pack(listed, ZTF.detections.dtype)}
     assert history(ZTF, series, 2.0, 1) == History(0.0, 0.0, 0.0, 18.0, 18.0)
     assert history(ZTF, series, 2.0, 2) == History(1.0, 1.0, 0.0, 15.0, 18.0)
 

@@ -118,7 +118,7 @@ def filtered(value: bytes, *filter_ids: str, annotations: str = "{}", survey: Su
 
 def points_of(classified_record: Mapping[str, Any], name: str, survey: Survey = ZTF) -> packed_points.Points:
     """A light curve of a decoded classified record."""
-    return packed_points.loads(classified_record["series"][name], survey.SERIES[name])
+    return survey.series[name].loads(classified_record["series"][name])
 
 
 def split(data: bytes) -> list[bytes]:
@@ -130,5 +130,5 @@ def split(data: bytes) -> list[bytes]:
 
 def without_revisions(document: dict[str, Any], survey: Survey = ZTF) -> dict[str, Any]:
     """A document of ``<SURVEY>_alerts_aux`` without the order in which its alerts were processed."""
-    series = {name: [{k: v for k, v in p.items() if k != "revision"} for p in document[name]] for name in survey.SERIES}
+    series = {name: [{k: v for k, v in p.items() if k != "revision"} for p in document[name]] for name in survey.series}
     return {name: value for name, value in (document | series).items() if name != "revision"}

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from boom_streams.agents.enrich import enriched_record
 from boom_streams.crossmatch import Matches
-from boom_streams.surveys import packed_points
 from tests.support import chain
 from tests.support.ztf_packets import candidate, container, detection, forced, limit
 
@@ -45,9 +44,7 @@ def _enriched(data: bytes, received: float) -> bytes:
 @lru_cache(maxsize=64)
 def _documents(data: bytes) -> dict[str, list[Document]]:
     series = chain.alerts([data])[0].series
-    return {
-        name: packed_points.to_documents(found, chain.ZTF.BANDS, chain.ZTF.BOOLEANS) for name, found in series.items()
-    }
+    return {name: chain.ZTF.series[name].to_documents(found) for name, found in series.items()}
 
 
 def listed(rng: random.Random, candids: dict[int, float]) -> tuple[list[Document], list[Document]]:
@@ -107,7 +104,7 @@ def deliveries(draw: st.DrawFn, repeats: int = 6) -> list[Packet]:
 
 def known(packets: list[Packet]) -> dict[str, dict[Any, Document]]:
     """What is known after some alerts, by the rule: a detection's own alert, else the packet of the latest alert."""
-    best: dict[str, dict[Any, tuple[Any, Document]]] = {name: {} for name in chain.ZTF.SERIES}
+    best: dict[str, dict[Any, tuple[Any, Document]]] = {name: {} for name in chain.ZTF.series}
     for packet in packets:
         for name, found in _documents(packet.data).items():
             for point in found:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boom_streams.errors import BadRecord
-from boom_streams.surveys import packed_points
+from boom_streams.surveys import Series, packed_points
 
 DTYPE = np.dtype(
     [
@@ -25,7 +25,9 @@ DTYPE = np.dtype(
     ]
 )
 BANDS = {1: "g", 2: "r"}
-BOOLEANS = frozenset({"isdiffpos"})
+SERIES = Series(
+    "limits", "limit", DTYPE, BANDS, band="fid", flux_error="mag", key=("jd", "fid"), booleans=frozenset({"isdiffpos"})
+)
 
 POINT = st.fixed_dictionaries(
     {"jd": st.floats(2e6, 3e6), "fid": st.sampled_from([1, 2])},
@@ -42,9 +44,9 @@ POINT = st.fixed_dictionaries(
 @given(st.lists(POINT, max_size=5))
 def test_documents_and_back(history: list[dict[str, Any]]) -> None:
     packed = packed_points.pack(history, DTYPE)
-    documents = packed_points.to_documents(packed, BANDS, BOOLEANS)
+    documents = SERIES.to_documents(packed)
     assert documents == [{**point, "band": BANDS[point["fid"]]} for point in history]
-    again = packed_points.from_documents(documents, DTYPE)
+    again = SERIES.from_documents(documents)
     assert again.tobytes() == packed.tobytes()
     assert packed_points.loads(packed_points.dumps(packed), DTYPE).tobytes() == packed.tobytes()
     bson.encode({"points": documents})
@@ -57,13 +59,13 @@ def test_what_is_missing_is_absent() -> None:
     ]
     packed = packed_points.pack(history, DTYPE)
     packed_points.drop_infinities(packed)
-    assert packed_points.to_documents(packed, BANDS, BOOLEANS) == [{"jd": 1.0, "fid": 9}, {}]
+    assert SERIES.to_documents(packed) == [{"jd": 1.0, "fid": 9}, {}]
     assert packed["isdiffpos"].tolist() == [-128, -128]
 
 
 def test_types_are_plain() -> None:
     point = {"jd": 1.5, "fid": 1, "pid": 2, "mag": 3.5, "isdiffpos": 0, "name": "x", "n": 4}
-    (document,) = packed_points.to_documents(packed_points.pack([point], DTYPE), BANDS, BOOLEANS)
+    (document,) = SERIES.to_documents(packed_points.pack([point], DTYPE))
     assert {name: type(value) for name, value in document.items()} == {
         "jd": float,
         "fid": int,
@@ -88,13 +90,13 @@ def test_types_are_plain() -> None:
 )
 def test_only_some_fields(fields: set[str], expected: dict[str, Any]) -> None:
     packed = packed_points.pack([{"jd": 1.0, "fid": 1, "isdiffpos": True}], DTYPE)
-    assert packed_points.to_documents(packed, BANDS, BOOLEANS, fields) == [expected]
+    assert SERIES.to_documents(packed, fields) == [expected]
 
 
 def test_none() -> None:
     packed = packed_points.pack([], DTYPE)
     assert len(packed) == 0
-    assert packed_points.to_documents(packed, BANDS, BOOLEANS) == []
+    assert SERIES.to_documents(packed) == []
     assert len(packed_points.loads(b"", DTYPE)) == 0
 
 

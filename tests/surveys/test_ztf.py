@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from boom_streams.avro import containers
 from boom_streams.errors import BadRecord, SettingsError
-from boom_streams.surveys import Alert, get_survey, packed_points
+from boom_streams.surveys import Alert, get_survey
 from boom_streams.surveys.ztf.packets import properties
 from tests.support.ztf_packets import ZTF, candidate, container, decode, detection, forced, limit, packet_schema
 
@@ -124,7 +124,7 @@ def test_forced_photometry() -> None:
         forced(8.5, 40.0, 0.0),
     ]
     series = decode(container(fp_hists=fp)).series["fp_hists"]
-    documents = packed_points.to_documents(series, ZTF.BANDS, ZTF.BOOLEANS)
+    documents = ZTF.series["fp_hists"].to_documents(series)
     assert [document["jd"] for document in documents] == [1.5, 2.5, 3.5, 4.5]
     scale = 10 ** (0.4 * (31.4 - 26.0))
     assert documents[0]["psfFlux"] == pytest.approx(-31 * scale)

@@ -14,7 +14,7 @@ import pytest
 
 from boom_streams.avro import containers
 from boom_streams.errors import BadRecord
-from boom_streams.surveys import Alert, packed_points
+from boom_streams.surveys import Alert
 from tests.support.ztf_packets import ZTF, decode
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -74,8 +74,8 @@ def test_every_real_packet_decodes(folder: str) -> None:
         assert None not in alert.document["candidate"].values()
         bson.encode(alert.document)
         for name, series in alert.series.items():
-            documents = packed_points.to_documents(series, ZTF.BANDS, ZTF.BOOLEANS)
-            assert packed_points.from_documents(documents, ZTF.SERIES[name]).tobytes() == series.tobytes()
+            documents = ZTF.series[name].to_documents(series)
+            assert ZTF.series[name].from_documents(documents).tobytes() == series.tobytes()
 
 
 @real_data
@@ -112,7 +112,7 @@ def test_reference_alert() -> None:
     assert own["psfFluxErr"] == near(55887.786)
     assert own["apFlux"] == near(-3650897.6)
     assert own["apFluxErr"] == near(24546.988)
-    fp = packed_points.to_documents(alert.series["fp_hists"], ZTF.BANDS, ZTF.BOOLEANS)
+    fp = ZTF.series["fp_hists"].to_documents(alert.series["fp_hists"])
     assert (fp[0]["magpsf"], fp[0]["sigmapsf"], fp[0]["isdiffpos"]) == (
         near(20.801506),
         near(0.3616859),
@@ -126,7 +126,7 @@ def test_reference_alert() -> None:
     for name, value in stated["packet"].items():
         assert point[name] == near(value)
     stated = expected["prv_candidate_point"]
-    prv = packed_points.to_documents(alert.series["prv_candidates"], ZTF.BANDS, ZTF.BOOLEANS)
+    prv = ZTF.detections.to_documents(alert.series["prv_candidates"])
     (point,) = (p for p in prv if abs(p["jd"] - stated["jd"]) < 1e-7)
     assert (round(point["magpsf"], 4), round(point["sigmapsf"], 4)) == (stated["magpsf"], stated["sigmapsf"])
 

@@ -32,7 +32,7 @@ def answer_bytes(answer: history.Answer) -> tuple[Any, ...]:
 
 
 def as_documents(series: dict[str, packed_points.Points]) -> dict[str, list[dict[str, Any]]]:
-    return {name: packed_points.to_documents(found, ZTF.BANDS, ZTF.BOOLEANS) for name, found in series.items()}
+    return {name: ZTF.series[name].to_documents(found) for name, found in series.items()}
 
 
 def first_deliveries(delivered: list[Packet]) -> list[Packet]:

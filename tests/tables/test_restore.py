@@ -37,7 +37,7 @@ def curve(archive: Archive, settings: Settings) -> Iterator[Callable[[], dict[st
         def read() -> dict[str, Any]:
             (document,) = client[settings.mongo_db]["ZTF_alerts_aux"].find()
             del document["revision"]
-            for name in ZTF.SERIES:
+            for name in ZTF.series:
                 document[name] = [{k: v for k, v in p.items() if k != "revision"} for p in document[name]]
             return document
 
@@ -82,7 +82,7 @@ def test_a_lost_table_goes_on_as_if_it_had_not_been_lost(
     assert bson.decode(value)["properties"] == bson.decode(as_expected)["properties"]
     known_now = {name: sorted(found.values(), key=place) for name, found in known(packets).items()}
     stored = curve()
-    assert {n: [{k: v for k, v in p.items() if k != "own"} for p in stored[n]] for n in ZTF.SERIES} == known_now
+    assert {n: [{k: v for k, v in p.items() if k != "own"} for p in stored[n]] for n in ZTF.series} == known_now
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -31,7 +31,7 @@ from boom_streams.filters.language.paths import Needs, needs, union
 from boom_streams.filters.running.annotations import read_results
 from boom_streams.filters.running.columns import Columns
 from boom_streams.filters.running.prefilter import Condition, condition
-from boom_streams.surveys import get_survey, packed_points
+from boom_streams.surveys import get_survey
 
 __all__ = ["Evaluator", "Failure", "Match"]
 
@@ -225,15 +225,15 @@ class Evaluator:
     def _series(self, record: Record, name: str, fields: frozenset[str] | None, one: Filter) -> list[dict[str, Any]]:
         """Points of the last `history_days` until the alert whose programme the filter may see."""
         survey = get_survey(one.survey)
-        dtype = survey.SERIES.get(name)
+        series = survey.series.get(name)
         data = record["series"].get(name)
-        if dtype is None or not data:
+        if series is None or not data:
             return []
-        curve = packed_points.loads(data, dtype)
+        curve = series.loads(data)
         jd = curve["jd"]
         visible = (jd >= record["jd"] - self._days) & (jd <= record["jd"])
         visible &= survey.rights.visible(curve, one.programmes())
-        return packed_points.to_documents(curve[visible], survey.BANDS, survey.BOOLEANS, fields)
+        return series.to_documents(curve[visible], fields)
 
 
 def _places(records: Sequence[Record], survey: str, programmes: frozenset[int]) -> dict[int, list[int]]:

@@ -36,7 +36,7 @@ def column_histories(table: pl.DataFrame, series: str) -> Histories:
     BadRecord
         If some point does not fit its column, or is not of the series: it must be looked at by itself.
     """
-    dtype = SERIES[series]
+    dtype = SERIES[series].dtype
     if series not in table.columns:
         return packed_points.empty(0, dtype), np.empty(0, np.int64)
     lists = table[series]

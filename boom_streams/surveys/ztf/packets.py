@@ -24,7 +24,7 @@ from boom_streams.avro import containers
 from boom_streams.avro.columns import read_columns
 from boom_streams.avro.schemas import Schema
 from boom_streams.errors import BadRecord
-from boom_streams.surveys.base import LAST_JD, Alert, Position
+from boom_streams.surveys.base import LAST_JD, Alert, Position, Stamps, Survey
 from boom_streams.surveys.packed_points import Points
 from boom_streams.surveys.rights import Rights
 from boom_streams.surveys.ztf.columns import column_histories, packet_rows
@@ -38,29 +38,36 @@ from boom_streams.surveys.ztf.series import (
     positive,
 )
 
-__all__ = ["BANDS", "BOOLEANS", "RIGHTS", "SERIES", "SURVEY", "Ztf", "properties"]
-
-BOOLEANS = frozenset({"isdiffpos"})
+__all__ = ["RIGHTS", "SURVEY", "Ztf", "properties"]
 
 #: Public (1), partnership (2), all of ZTF (3).
 RIGHTS = Rights({1: 1, 2: 2, 3: 3}, field="programid")
 
-_CUTOUTS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
+_STAMPS = Stamps(
+    science="cutoutScience",
+    template="cutoutTemplate",
+    difference="cutoutDifference",
+    first_row="north",
+    first_column="east",
+    arcsec=1.012,
+    turned=True,
+)
 #: Records that are decoded together from this number on; below, one by one is faster.
 _TOGETHER = 12
 _F076, _F049, _F02 = (float(np.float32(threshold)) for threshold in (0.76, 0.49, 0.2))
 
 
-class Ztf:
-    """Adapter of ZTF; see `boom_streams.surveys.base.Survey`."""
+class Ztf(Survey):
+    """ZTF; see `boom_streams.surveys.base.Survey`."""
 
     name = "ZTF"
-    SERIES = SERIES
-    BANDS = BANDS
-    BOOLEANS = BOOLEANS
+    about = "Zwicky Transient Facility"
+    time = "start of the exposure"
+    series = SERIES
     rights = RIGHTS
+    stamps = _STAMPS
 
-    def key_fields(self, schema: Schema) -> tuple[str, str, str, str, str]:
+    def key_fields(self, schema: Schema) -> tuple[str, ...]:
         """Paths of objectId (alertId in schema 1.1), candid, jd, ra, dec; `BadRecord` if not ZTF's."""
         lacking = [name for name in ("candid", "candidate") if name not in schema.names]
         object_id = "objectId" if "objectId" in schema.names else "alertId"
@@ -309,7 +316,7 @@ def _alerts(packets: list[_Packet], own: Points, prv: Histories, forced: Histori
 
 def _cutouts(record: Mapping[str, Any]) -> dict[str, bytes]:
     stamps = {}
-    for name in _CUTOUTS:
+    for name in _STAMPS.names:
         stamp = record.get(name)
         data = stamp.get("stampData") if isinstance(stamp, dict) else None
         if data:

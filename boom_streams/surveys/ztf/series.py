@@ -20,6 +20,7 @@ from boom_streams.errors import BadRecord
 from boom_streams.surveys import packed_points
 from boom_streams.surveys.base import LAST_JD
 from boom_streams.surveys.packed_points import Points
+from boom_streams.surveys.series import Series
 
 __all__ = ["BANDS", "SERIES", "Histories", "light_curves", "pack_detections", "pack_histories", "positive"]
 
@@ -28,71 +29,56 @@ BANDS: Mapping[int, str] = {1: "g", 2: "r", 3: "i"}
 _FLUXES = [("psfFlux", "f8"), ("psfFluxErr", "f8"), ("snr_psf", "f4")]
 _POINT = [("jd", "f8"), ("fid", "i1"), ("pid", "i8"), ("programid", "i1")]
 
-#: Columns of the packed light curves; a missing value is NaN, the smallest integer, or no bytes.
-SERIES: Mapping[str, np.dtype[Any]] = {
-    "prv_candidates": np.dtype(
-        [
-            *_POINT,
-            *[
-                ("candid", "i8"),
-                ("isdiffpos", "i1"),
-                ("rcid", "i2"),
-                ("field", "i4"),
-                ("ra", "f8"),
-                ("dec", "f8"),
-            ],
-            *[
-                (n, "f4")
-                for n in [
-                    "magpsf",
-                    "sigmapsf",
-                    "chipsf",
-                    "magap",
-                    "sigmagap",
-                    "distnr",
-                    "magnr",
-                    "sigmagnr",
-                    "chinr",
-                ]
-            ],
-            *[(n, "f4") for n in ["sharpnr", "sky", "fwhm", "seeratio", "elong"]],
-            *[
-                ("nneg", "i2"),
-                ("nbad", "i2"),
-                ("rb", "f4"),
-                ("drb", "f4"),
-                ("ssdistnr", "f4"),
-                ("ssmagnr", "f4"),
-            ],
-            *[("ssnamenr", "S24"), ("scorr", "f8"), ("magzpsci", "f4"), ("diffmaglim", "f4")],
-            *_FLUXES,
-            *[("apFlux", "f8"), ("apFluxErr", "f8"), ("snr_ap", "f4")],
-        ]
-    ),
-    "prv_nondetections": np.dtype(
-        [
-            *_POINT,
-            ("rcid", "i2"),
-            ("field", "i4"),
-            ("diffmaglim", "f4"),
-            ("magzpsci", "f4"),
-            ("psfFluxErr", "f8"),
-        ]
-    ),
-    "fp_hists": np.dtype(
-        [
-            *_POINT,
-            *[("rcid", "i2"), ("field", "i4"), ("rfid", "i8")],
-            *[(n, "f4") for n in ["magzpsci", "magzpsciunc", "magzpscirms", "exptime", "diffmaglim"]],
-            *[("forcediffimflux", "f4"), ("forcediffimfluxunc", "f4"), ("procstatus", "S16")],
-            *[(n, "f4") for n in ["distnr", "magnr", "sigmagnr", "chinr", "sharpnr", "magpsf", "sigmapsf"]],
-            ("isdiffpos", "i1"),
-            *_FLUXES,
-        ]
-    ),
+_DETECTION = np.dtype(
+    [
+        *_POINT,
+        *[("candid", "i8"), ("isdiffpos", "i1"), ("rcid", "i2"), ("field", "i4"), ("ra", "f8"), ("dec", "f8")],
+        *[(n, "f4") for n in ["magpsf", "sigmapsf", "chipsf", "magap", "sigmagap", "distnr", "magnr", "sigmagnr"]],
+        *[(n, "f4") for n in ["chinr", "sharpnr", "sky", "fwhm", "seeratio", "elong"]],
+        *[("nneg", "i2"), ("nbad", "i2"), ("rb", "f4"), ("drb", "f4"), ("ssdistnr", "f4"), ("ssmagnr", "f4")],
+        *[("ssnamenr", "S24"), ("scorr", "f8"), ("magzpsci", "f4"), ("diffmaglim", "f4")],
+        *_FLUXES,
+        *[("apFlux", "f8"), ("apFluxErr", "f8"), ("snr_ap", "f4")],
+    ]
+)
+_LIMIT = np.dtype(
+    [*_POINT, ("rcid", "i2"), ("field", "i4"), ("diffmaglim", "f4"), ("magzpsci", "f4"), ("psfFluxErr", "f8")]
+)
+_FORCED = np.dtype(
+    [
+        *_POINT,
+        *[("rcid", "i2"), ("field", "i4"), ("rfid", "i8")],
+        *[(n, "f4") for n in ["magzpsci", "magzpsciunc", "magzpscirms", "exptime", "diffmaglim"]],
+        *[("forcediffimflux", "f4"), ("forcediffimfluxunc", "f4"), ("procstatus", "S16")],
+        *[(n, "f4") for n in ["distnr", "magnr", "sigmagnr", "chinr", "sharpnr", "magpsf", "sigmapsf"]],
+        ("isdiffpos", "i1"),
+        *_FLUXES,
+    ]
+)
+
+_COMMON: dict[str, Any] = {"bands": BANDS, "band": "fid", "key": ("jd", "fid", "programid")}
+_MEASURED: dict[str, Any] = {
+    **_COMMON,
+    **{"flux": "psfFlux", "snr": "snr_psf", "magnitude": "magpsf", "magnitude_error": "sigmapsf"},
+    "booleans": frozenset({"isdiffpos"}),
 }
 
-_PRV = SERIES["prv_candidates"]
+
+def _is_good(forced: Points) -> NDArray[np.bool_]:
+    """Forced photometry without a warning, of images with a zero point."""
+    return np.asarray((forced["procstatus"] == b"0") & np.isfinite(forced["magzpsci"]), np.bool_)
+
+
+#: The light curves; a missing value of a column is NaN, the smallest integer, or no bytes.
+SERIES: Mapping[str, Series] = {
+    series.name: series
+    for series in (
+        Series("prv_candidates", "detection", _DETECTION, **_MEASURED),
+        Series("prv_nondetections", "limit", _LIMIT, **_COMMON),
+        Series("fp_hists", "forced", _FORCED, **_MEASURED, usable=_is_good),
+    )
+}
+
 _NO_FLUX = -99999.0  # forced photometry that failed
 _NONE_1 = -128  # missing value of an i1 column
 _NONE_8 = int(np.iinfo(np.int64).min)
@@ -125,11 +111,11 @@ _CLEAN: Mapping[str, Callable[[Any], Any]] = {
 
 def pack_detections(candidates: Sequence[Mapping[str, Any]]) -> tuple[Points, dict[int, BadRecord]]:
     """Pack each alert's own detection; those that do not fit are left out and listed by index."""
-    packed, kept = _pack_good(candidates, _PRV)
+    packed, kept = _pack_good(candidates, _DETECTION)
     errors: dict[int, BadRecord] = {}
     for index in sorted(set(range(len(candidates))) - set(kept.tolist())):
         try:
-            packed_points.from_columns(_columns([candidates[index]], _PRV, False), 1, _PRV)
+            packed_points.from_columns(_columns([candidates[index]], _DETECTION, False), 1, _DETECTION)
         except BadRecord as error:
             errors[index] = error
     return packed, errors
@@ -147,7 +133,7 @@ def pack_histories(histories: Sequence[Sequence[Mapping[str, Any]]], series: str
     alike : bool
         All packets have one schema, so that the points have the same fields (faster).
     """
-    packed, kept = _pack_good(list(itertools.chain.from_iterable(histories)), SERIES[series], alike)
+    packed, kept = _pack_good(list(itertools.chain.from_iterable(histories)), SERIES[series].dtype, alike)
     return packed, np.repeat(np.arange(len(histories)), [len(history) for history in histories])[kept]
 
 
@@ -241,7 +227,7 @@ def _fill_fluxes(detections: Points, count: int) -> list[dict[str, float]]:
 
 
 def _limits(listed: Points) -> Points:
-    limits = packed_points.empty(len(listed), SERIES["prv_nondetections"])
+    limits = packed_points.empty(len(listed), _LIMIT)
     for name in limits.dtype.names or ():
         limits[name] = listed[name] if name != "psfFluxErr" else photometry.limit_to_fluxerr(listed["diffmaglim"])
     return limits
