@@ -23,6 +23,7 @@ from boom_streams.agents.delivery.watchdog import Pulse
 from boom_streams.agents.faust_fixes.intake import IdleMonitor, RawSchema, hand_over_directly, read_on
 from boom_streams.agents.faust_fixes.recovery import watch_commits, watch_copartitioning, write_before_reading
 from boom_streams.kafka.limits import MAX_BYTES
+from boom_streams.operate import locks
 from boom_streams.operate.worker_notes import Notes
 from boom_streams.settings import Settings, settings
 from boom_streams.tables.store import StateTable
@@ -66,6 +67,7 @@ class BoomApp(faust.App):
                 archive = not all(stage.without_archive for stage in stages_of(self.boom.role))
                 for change in await asyncio.to_thread(initialise, self.boom, archive=archive):
                     log.info("init: %s", change)
+            locks.hold(self.boom.worker_folder, "worker", "APP_DATADIR")
             self.journal.open()
         except Exception as error:
             log.critical("%s", error)

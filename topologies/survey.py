@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from boom_streams.topologies.stage import Stage
 
-__all__ = ["COLLECTIONS", "ROLES", "STAGES", "TABLES", "TOPICS", "sources", "stages_of"]
+__all__ = ["COLLECTIONS", "ROLES", "SERVICES_CPU_MS", "STAGES", "TABLES", "TOPICS", "sources", "stages_of"]
 
 STAGES = (
     Stage(
@@ -19,7 +19,7 @@ STAGES = (
         tables=("cells",),
         reads=("catalogs", "catalog_tiles"),
         without_archive=True,
-        cpu_ms=1.4,
+        cpu_ms=1.0,
         key="sky cell",
     ),
     Stage(
@@ -41,7 +41,7 @@ STAGES = (
         outputs=("filtered", "filtered.<name>", "dead"),
         reads=("filters", "<SURVEY>_alerts_cutouts"),
         writes=("filters",),
-        cpu_ms=1.3,
+        cpu_ms=1.1,
     ),
     Stage(
         "sink_enriched",
@@ -60,7 +60,7 @@ STAGES = (
         outputs=("dead",),
         reads=("<SURVEY>_alerts_aux",),
         writes=("<SURVEY>_alerts", "<SURVEY>_alerts_aux"),
-        cpu_ms=0.5,
+        cpu_ms=0.4,
     ),
     Stage(
         "sink_filtered",
@@ -72,6 +72,9 @@ STAGES = (
         cpu_ms=0.1,
     ),
 )
+
+#: What an alert costs Kafka and MongoDB, CPU milliseconds.
+SERVICES_CPU_MS = 3.0
 
 #: Roles that a worker can have, in the order of the chain.
 ROLES = tuple(dict.fromkeys(stage.role for stage in STAGES))

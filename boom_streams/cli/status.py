@@ -19,7 +19,8 @@ __all__ = ["command"]
 def command(as_json: bool, interval: float) -> None:
     """Show what the broker is doing: lag, rates, dead letters, tables, and what is missing.
 
-    The exit code is 1 if something is missing; models and catalogues that are not installed are named, and no fault.
+    The exit code is 1 if something is missing; that no filter is active, or that models and catalogues are not
+    installed, is said and is no fault.
 
     \b
     Examples:

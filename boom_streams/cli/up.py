@@ -9,16 +9,20 @@ from boom_streams.cli.plain import echo
 __all__ = ["command"]
 
 
-_COUNT = click.IntRange(0)
-
-
 @click.command("up")
-@click.option("--enrich", type=_COUNT, default=1, show_default=True, help="Workers that enrich.")
-@click.option("--classify", type=_COUNT, default=1, show_default=True, help="Workers that classify.")
-@click.option("--filter", type=_COUNT, default=1, show_default=True, help="Workers that filter.")
-@click.option("--sink", type=_COUNT, default=1, show_default=True, help="Workers that write the archive.")
-def command(**workers: int) -> None:
+@click.option(
+    "--workers",
+    "choices",
+    metavar="ROLE=N",
+    multiple=True,
+    help="Workers of a role, instead of what the machine's cores suggest; may be repeated.",
+)
+def command(choices: tuple[str, ...]) -> None:
     """Run the workers, each role in processes of its own, and restart what exits.
+
+    Roles are enrich, classify, filter and sink. Without --workers each gets as many processes as it needs to be no
+    slower than the machine: its share of an alert's cost, in cores, at least one and never more than partitions. On 2
+    cores these are 2 that classify, which is half of the cost, and 1 of each other.
 
     Ctrl-C (or SIGTERM) ends them all; a second Ctrl-C at once. Their output is in DATA_DIR/logs,
     their RocksDB folders are in DATA_DIR/workers.
@@ -26,22 +30,20 @@ def command(**workers: int) -> None:
     \b
     Examples:
       boom-streams up
-      boom-streams up --enrich 2 --classify 2
-      boom-streams up --enrich 0 --classify 0 --filter 0    # sinks only, on another machine
+      boom-streams up --workers enrich=2 --workers classify=4
+      boom-streams up --workers enrich=0,classify=0,filter=0    # sinks only, on another machine
     """  # noqa: D301 - click needs the real backspace
     import threading
 
     from boom_streams.cli.signals import on_signals
     from boom_streams.operate import layouts
+    from boom_streams.operate.division import cores, divide
     from boom_streams.operate.prepare import initialise
     from boom_streams.operate.supervise import Exit, Supervisor
     from boom_streams.settings import settings
 
     config = settings()
-    if config.init:
-        for change in initialise(config):
-            echo(change)
-    layouts.check(config, "roles")
+    workers = divide(cores(), config.partitions, _chosen(choices, config.partitions))
     ending = threading.Event()
     supervisor = Supervisor(config, workers)
 
@@ -52,10 +54,35 @@ def command(**workers: int) -> None:
             err=True,
         )
 
+    if config.init:
+        for change in initialise(config):
+            echo(change)
+    layouts.check(config, "roles")
     with on_signals(ending.set), supervisor:
-        echo(f"{len(supervisor.pids())} workers are running; Ctrl-C ends them")
+        listed = ", ".join(f"{count} {role}" for role, count in workers.items())
+        echo(f"{len(supervisor.pids())} workers are running ({listed}); Ctrl-C ends them")
         supervisor.run(ending.is_set, report)
         echo("ending the workers …")
+
+
+def _chosen(choices: tuple[str, ...], partitions: int) -> dict[str, int]:
+    """Numbers of workers by role, of ``classify=2`` and ``enrich=0,sink=1``."""
+    from boom_streams.topologies.survey import ROLES
+
+    chosen = {}
+    for choice in ",".join(choices).split(",") if choices else ():
+        role, _, count = choice.strip().partition("=")
+        if role not in ROLES or not count.isdecimal():
+            raise click.BadParameter(
+                f"{choice!r} is not ROLE=N with a role of {', '.join(ROLES)}", param_hint="--workers"
+            )
+        if int(count) > partitions:
+            raise click.BadParameter(
+                f"{choice}: the topics have {partitions} partitions, more workers would have nothing to do",
+                param_hint="--workers",
+            )
+        chosen[role] = int(count)
+    return chosen
 
 
 def _place(worker: str) -> tuple[str, int]:

@@ -18,6 +18,7 @@ from boom_streams.ingest.replay import Counts, replay
 from boom_streams.kafka import offsets, reading
 from boom_streams.kafka.clients import partition_counts
 from boom_streams.operate import layouts, status
+from boom_streams.operate.division import cores, divide
 from boom_streams.operate.prepare import initialise
 from boom_streams.operate.supervise import Supervisor
 from boom_streams.publish.results import Passing, decode
@@ -129,7 +130,7 @@ def run(
         report.say(f"{backlog} records of an earlier run are left, and will be counted with this one's")
     before = _marks(settings, survey)
     exits: dict[str, int] = {}
-    with Supervisor(settings) as supervisor:
+    with Supervisor(settings, divide(cores(), settings.partitions)) as supervisor:
 
         def watch() -> None:
             for exited in supervisor.poll():

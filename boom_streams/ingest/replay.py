@@ -15,6 +15,7 @@ from boom_streams.errors import BadRecord
 from boom_streams.ingest.files import Container, ReadAhead, containers, find_sources
 from boom_streams.ingest.raw_records import RawBatch, RawRecord, raw_batch
 from boom_streams.kafka.limits import MAX_BYTES
+from boom_streams.kafka.topics import check_topics
 from boom_streams.kafka.writer import Writer
 from boom_streams.schema.dead_letters import FILE, make_letter
 from boom_streams.surveys import get_survey
@@ -99,6 +100,7 @@ def replay(
         If a path is wrong, or Kafka does not confirm what was written.
     """
     sources = find_sources(paths)
+    check_topics(settings)
     counts = Counts(total=sum(source.size for source in sources))
     writer = _RawWriter(settings, get_survey(survey), counts, rate, limit)
     with ReadAhead(containers(sources)) as ahead:

@@ -20,7 +20,7 @@ from boom_streams.topologies.survey import TABLES, TOPICS
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
 
-__all__ = ["ensure_filter_topic", "ensure_topics", "required_topics", "topic_problems"]
+__all__ = ["check_topics", "ensure_filter_topic", "ensure_topics", "required_topics", "topic_problems"]
 
 _WEEK_MS = str(7 * 24 * 3_600_000)
 _MONTH_MS = str(30 * 24 * 3_600_000)
@@ -76,6 +76,19 @@ def ensure_filter_topic(settings: Settings, name: str) -> list[str]:
     """
     topic = names.filter_topic(name, settings.topic_prefix)
     return _ensure(settings, {topic: _DELETE | {"retention.ms": _MONTH_MS}}, partitions=None)
+
+
+def check_topics(settings: Settings) -> None:
+    """Make sure, before something is written, that the topics are there and have the partitions that the settings say.
+
+    Raises
+    ------
+    ServiceError
+        If one is missing or has another number of partitions, or Kafka does not answer; found out within seconds.
+    """
+    problems = topic_problems(settings, partition_counts(settings))
+    if problems:
+        raise ServiceError(problems[0])
 
 
 def topic_problems(settings: Settings, existing: Mapping[str, int]) -> list[str]:

@@ -87,11 +87,11 @@ def _kafka(settings: Settings, interval: float, report: dict[str, Any]) -> None:
         raise
     except BoomError as error:
         report["missing"].append(str(error))
-    running = report["layout"] or "roles"
+    workers = layouts.members(settings)
+    running = report["layout"] or ("all" if names.group_id("all", settings.topic_prefix) in workers else "roles")
     before, first, began = _positions(settings, running), _marks(settings), time.monotonic()
     time.sleep(interval)
     after, marks, seconds = _positions(settings, running), _marks(settings), time.monotonic() - began
-    workers = layouts.members(settings)
     for role, positions in after.items():
         group = names.group_id(role, settings.topic_prefix)
         if not workers.get(group):
@@ -136,7 +136,9 @@ def _archive(settings: Settings, report: dict[str, Any]) -> None:
             report["missing"].append(str(error))
         report["without"] += FilterStore(database).problems()
         if not database["filters"].count_documents({"active": True}, limit=1):
-            report["missing"].append("no filter is active; add one with `boom-streams filters add`")
+            report["without"].append(
+                "an active filter: nobody is told of them; add one with `boom-streams filters add`"
+            )
     except PyMongoError as error:
         reason = str(error).split(",")[0]
         report["missing"].append(

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from pydantic import SecretStr
 
+from boom_streams.operate import locks
 from boom_streams.topologies.survey import ROLES
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Supervisor:
         *("worker", "-l", "warn", "--without-web"),
     )
     _workers: list[_Worker] = field(init=False, default_factory=list)
+    _lock: int | None = field(init=False, default=None)
 
     def __enter__(self) -> Self:
         self.start()
@@ -111,7 +113,14 @@ class Supervisor:
         self.stop()
 
     def start(self) -> None:
-        """Start every worker."""
+        """Start every worker.
+
+        Raises
+        ------
+        BoomError
+            If another supervisor has its workers in the same data folder.
+        """
+        self._lock = locks.hold(self._folder(), "`boom-streams up` or demo", "BOOM_DATA_DIR")
         self._workers = [_Worker(role, index) for role, count in self.workers.items() for index in range(count)]
         for worker in self._workers:
             self._spawn(worker)
@@ -158,14 +167,20 @@ class Supervisor:
                 _kill_group(process.pid)
                 process.wait()
             self._workers = []
+            if self._lock is not None:
+                locks.release(self._lock)
+                self._lock = None
 
     def data_folder(self, role: str, index: int) -> Path:
         """Folder with the RocksDB of a worker."""
-        return self.settings.data_dir.absolute() / "workers" / f"{role}-{index}"
+        return self._folder() / f"{role}-{index}"
 
     def log_file(self, role: str, index: int) -> Path:
         """Where a worker's output goes."""
         return self.settings.data_dir.absolute() / "logs" / f"{role}-{index}.log"
+
+    def _folder(self) -> Path:
+        return self.settings.data_dir.absolute() / "workers"
 
     def _note_exit(self, worker: _Worker, pid: int, code: int, now: float) -> Exit:
         worker.failures = 1 if now - worker.started > WELL_AFTER else worker.failures + 1

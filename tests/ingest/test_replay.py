@@ -18,6 +18,7 @@ from confluent_kafka import Message
 from boom_streams import names
 from boom_streams.astro import sky
 from boom_streams.cli import cli
+from boom_streams.errors import ServiceError
 from boom_streams.ingest.raw_records import NSIDE, cell_key
 from boom_streams.ingest.replay import Counts, replay
 from boom_streams.kafka import partitions, topics
@@ -250,3 +251,18 @@ def test_the_command_says_how_many(settings: Settings, tmp_path: Path) -> None:
 def test_the_command_names_what_is_wrong(settings: Settings, tmp_path: Path) -> None:
     assert "absent" in run(settings, "ztf", str(tmp_path / "absent"), code=1)
     assert "among the surveys of this broker: ztf" in run(settings, "lsst", str(tmp_path), code=2)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"partitions": 16}, "`partitions` is 16"), ({"kafka": "127.0.0.1:1"}, "Kafka does not answer at 127.0.0.1:1")],
+)
+def test_a_broker_that_cannot_take_a_night_is_told_of_at_once(
+    settings: Settings, tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    (tmp_path / "good.avro").write_bytes(container(alert(1)))
+    began = time.monotonic()
+    with pytest.raises(ServiceError, match=told):
+        replay(settings.model_copy(update=change), "ZTF", [tmp_path])
+    assert time.monotonic() - began < 10
+    assert raw(settings) == []

@@ -192,3 +192,14 @@ def test_offsets_of_a_group_that_never_was_are_none(make_settings) -> None:
     topics.ensure_topics(settings)
     raw = names.topic("ZTF", "raw", settings.topic_prefix)
     assert committed(settings, f"{settings.topic_prefix}nobody", {raw: 1}) == {}
+
+
+def test_what_is_to_be_written_to_is_checked_first(make_settings) -> None:
+    settings = make_settings(partitions=2)
+    with pytest.raises(ServiceError, match="does not exist; create it with `boom-streams init`"):
+        topics.check_topics(settings)
+    topics.ensure_topics(settings)
+    topics.check_topics(settings)
+    other = settings.model_copy(update={"partitions": 16})
+    with pytest.raises(ServiceError, match="has 2 partitions, and the setting `partitions` is 16"):
+        topics.check_topics(other)
