@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from boom_streams.catalogs.reader import Source
+from boom_streams.catalogs.reader import USUAL_IDS, Source
 from boom_streams.crossmatch.description import Catalog
 from boom_streams.errors import CatalogError
 
@@ -35,9 +35,6 @@ _POSITIONS = (
     ("alpha_j2000", "delta_j2000"),
     ("right_ascension", "declination"),
 )
-
-#: Usual names of a source's identifier, lower case; the first that holds integers or texts is taken.
-_IDS = ("_id", "objid", "source_id", "id", "objectid", "obj_id", "object_id", "sourceid", "targetid", "ls_id")
 
 _UCDS = ("pos.eq.ra;meta.main", "pos.eq.dec;meta.main")
 
@@ -120,7 +117,7 @@ def guess_position(source: Source) -> tuple[str, str] | None:
 def guess_id(source: Source) -> str | None:
     """Name of the column that tells sources apart, or None."""
     names = {name.lower(): name for name in reversed(source.schema.names)}
-    return next((names[name] for name in _IDS if name in names and _is_identity(source, names[name])), None)
+    return next((names[name] for name in USUAL_IDS if name in names and _is_identity(source, names[name])), None)
 
 
 def stored_type(source: Source, name: str) -> pa.DataType:

@@ -37,7 +37,7 @@ from boom_streams.errors import CatalogError
 __all__ = ["Import", "Progress", "Report", "version_of"]
 
 #: Number of the format of tiles and documents: another one makes another version of the same catalogue.
-_FORMAT = 1
+_FORMAT = 2
 
 #: MongoDB stores documents up to 16 MiB.
 _LARGEST_TILE = 15 << 20
@@ -143,7 +143,8 @@ class Import:
         """Open all files, and check their columns."""
         if len(set(self.files)) < len(self.files):
             raise CatalogError(f"a file is named twice: {', '.join(map(str, self.files))}")
-        sources = [open_source(path, self._tell("open", path)) for path in self.files]
+        exact = () if self.catalog.id is None else (self.catalog.id,)
+        sources = [open_source(path, self._tell("open", path), exact) for path in self.files]
         columns = choose(self.catalog, sources)
         for source in sources:
             for name in columns.stored:

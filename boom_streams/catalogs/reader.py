@@ -1,41 +1,42 @@
-"""Files of catalogues, read in batches: Parquet, CSV, and CSV in gzip.
-
-The types of a CSV file's columns are found by reading it once before: a column of integers that has a fraction, or a
-text, far down is of numbers with fractions, or of texts, from the start.
-"""
+"""Files of catalogues, read in batches: Parquet, FITS, CSV, and CSV in gzip."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.compute
 import pyarrow.parquet
 
+from boom_streams.catalogs.csv_files import MOST_COLUMNS, csv_batches, csv_schema
+from boom_streams.catalogs.fits_files import fits_batches, fits_schema
 from boom_streams.errors import CatalogError
 
-__all__ = ["Source", "open_source"]
+__all__ = ["USUAL_IDS", "Source", "check_format", "open_source"]
 
 #: Rows at once.
 _ROWS = 20_000
 
-#: Bytes of a CSV file at once; types are guessed on the first so many.
-_BLOCK = 8 << 20
+_FORMATS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".fits": "fits",
+    ".fit": "fits",
+    ".fits.gz": "fits",
+    ".csv": "csv",
+    ".csv.gz": "csv",
+}
 
-_FORMATS = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv"}
+#: Usual names of a source's identifier, lower case; the first that holds integers or texts is taken.
+USUAL_IDS = ("_id", "objid", "source_id", "id", "objectid", "obj_id", "object_id", "sourceid", "targetid", "ls_id")
 
-#: What stands for "no value" in CSV files.
-_MISSING = ["", "null", "NULL", "nan", "NaN", "NAN", "N/A", "NA", "--"]
-
-_WRONG_VALUE = re.compile(r"In CSV column #(\d+): Row #(\d+): CSV conversion error to \w+")
-
-#: What a column of a CSV file is when its values are not what they seemed to be.
-_WIDER = {pa.null(): pa.int64(), pa.int64(): pa.float64()}
+#: What astropy adds to the name of a column for the one that says where it has no values.
+_MASK = ".mask"
 
 #: Tells how many bytes of a file have been read.
 Tell = Callable[[int], None]
@@ -71,34 +72,60 @@ class Source:
     def batches(self, tell: Tell = _silent) -> Iterator[pa.RecordBatch]:
         """Yield the rows in their order; `CatalogError` where the file cannot be read on."""
         with _readable(self.path):
-            if self.is_csv:
-                types = dict(zip(self.schema.names, self.schema.types, strict=True))
-                yield from _csv_batches(self.path, types, tell)
-            else:
-                yield from _parquet_batches(self.path, tell)
+            match _format(self.path):
+                case "csv":
+                    yield from csv_batches(self.path, self.schema, tell)
+                case "fits":
+                    yield from fits_batches(self.path, self.schema, tell)
+                case _:
+                    yield from _parquet_batches(self.path, self.schema, tell)
 
 
-def open_source(path: Path, tell: Tell = _silent) -> Source:
+def open_source(path: Path, tell: Tell = _silent, exact: Collection[str] = ()) -> Source:
     """Find the columns of a file; a CSV file is read to its end for that.
+
+    Parameters
+    ----------
+    path
+        The file.
+    tell
+        Is told how many bytes have been read.
+    exact
+        Columns that tell sources apart, beside those with usual names: in a CSV file they are read as integers, or as
+        texts as they stand.
 
     Raises
     ------
     CatalogError
-        If the format is unknown, the file cannot be read, or two columns have the same name.
+        If the format is unknown, the file cannot be read, there are very many columns, or two have the same name.
     """
     with _readable(path):
-        if _format(path) == "csv":
-            source = Source(path, _csv_schema(path, tell))
-            for column in source.schema:
-                if pa.types.is_binary(column.type):
-                    raise CatalogError(f"{path}: column {column.name} holds text that is not UTF-8; convert the file")
-        else:
-            with pa.parquet.ParquetFile(path) as file:
-                source = Source(path, file.schema_arrow, _column_metadata(file.schema_arrow))
-    repeated = sorted({name for name in source.schema.names if source.schema.names.count(name) > 1})
+        match _format(path):
+            case "csv":
+                source = Source(path, csv_schema(path, {*USUAL_IDS, *(name.lower() for name in exact)}, tell))
+            case "fits":
+                source = Source(path, *fits_schema(path))
+            case _:
+                with pa.parquet.ParquetFile(path) as file:
+                    source = Source(path, _for_people(file.schema_arrow), _column_metadata(file.schema_arrow))
+    names = source.schema.names
+    if len(names) > MOST_COLUMNS:
+        raise CatalogError(f"{path}: a catalogue may not have more than {MOST_COLUMNS} columns; this has {len(names)}")
+    repeated = sorted(name for name, times in Counter(names).items() if times > 1)
     if repeated:
         raise CatalogError(f"{path}: there are several columns {', '.join(repeated)}; rename them")
     return source
+
+
+def check_format(path: Path) -> None:
+    """Check the ending of a file's name.
+
+    Raises
+    ------
+    CatalogError
+        If it is of no format that can be read.
+    """
+    _format(path)
 
 
 def _format(path: Path) -> str:
@@ -122,63 +149,54 @@ def _readable(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _parquet_batches(path: Path, tell: Tell) -> Iterator[pa.RecordBatch]:
+def _parquet_batches(path: Path, schema: pa.Schema, tell: Tell) -> Iterator[pa.RecordBatch]:
     size, rows = path.stat().st_size, 0
     with pa.parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(_ROWS):
-            yield batch
+            yield pa.RecordBatch.from_arrays(
+                [_column(path, batch, name, schema, rows) for name in schema.names], names=schema.names
+            )
             rows += batch.num_rows
             tell(size * rows // file.metadata.num_rows)
 
 
-def _csv_batches(path: Path, types: Mapping[str, pa.DataType], tell: Tell) -> Iterator[pa.RecordBatch]:
-    with pa.OSFile(str(path)) as file, _unzipped(path, file) as text:
-        reader = pa.csv.open_csv(
-            text,
-            read_options=pa.csv.ReadOptions(block_size=_BLOCK, use_threads=False),
-            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-            convert_options=pa.csv.ConvertOptions(
-                column_types=types, null_values=_MISSING, strings_can_be_null=True, quoted_strings_can_be_null=False
-            ),
-        )
-        for batch in reader:
-            for start in range(0, batch.num_rows, _ROWS):
-                yield batch.slice(start, _ROWS)
-            tell(file.tell())
-        if not types:
-            yield pa.RecordBatch.from_pylist([], schema=reader.schema)  # tells the columns of a file without rows
+def _is_binary(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
-def _unzipped(path: Path, file: pa.NativeFile) -> Any:
-    return pa.CompressedInputStream(file, "gzip") if path.name.lower().endswith(".gz") else file
+def _for_people(schema: pa.Schema) -> pa.Schema:
+    """Columns as they are given: with texts in the place of bytes, and without astropy's columns of masks.
+
+    In these forms astropy writes the texts of a FITS table, and what is missing in it.
+    """
+    masks = {f"{name}{_MASK}" for name in schema.names} if b"table_meta_yaml" in (schema.metadata or {}) else set()
+    columns = [column for column in schema if column.name not in masks]
+    return pa.schema([pa.field(c.name, pa.string(), metadata=c.metadata) if _is_binary(c.type) else c for c in columns])
 
 
-def _csv_schema(path: Path, tell: Tell) -> pa.Schema:
-    """Columns of a CSV file with types that all their values have."""
-    schema: pa.Schema | None = None
-    types: dict[str, pa.DataType] = {}
-    while True:
+def _column(path: Path, batch: pa.RecordBatch, name: str, schema: pa.Schema, start: int) -> pa.Array:
+    values, mask = batch.column(name), f"{name}{_MASK}"
+    if values.type != schema.field(name).type:
+        values = _texts(path, name, values, start)
+    if mask in batch.schema.names and mask not in schema.names:
+        values = pa.compute.if_else(batch.column(mask), pa.scalar(None, values.type), values)
+    return values
+
+
+def _texts(path: Path, name: str, values: pa.Array, start: int) -> pa.Array:
+    """Bytes as texts, without the blanks and zeros that fill them up."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    found = []
+    for row, value in enumerate(values.to_pylist(), start + 1):
         try:
-            for batch in _csv_batches(path, types, tell):
-                schema = batch.schema
-            assert schema is not None
-            return schema
-        except pa.ArrowInvalid as error:
-            wrong = _WRONG_VALUE.match(str(error))
-            if wrong is None:
-                raise
-            schema = schema or _first_schema(path)
-            name = schema.names[int(wrong[1])]
-            types = dict(zip(schema.names, schema.types, strict=True)) | types
-            wider = _WIDER.get(types[name], pa.string())
-            if wider == types[name]:
-                raise
-            types[name] = wider
-
-
-def _first_schema(path: Path) -> pa.Schema:
-    """Columns of a CSV file as its first block has them."""
-    return next(iter(_csv_batches(path, {}, _silent))).schema
+            found.append(None if value is None else value.rstrip(b" \0").decode())
+        except UnicodeDecodeError:
+            raise CatalogError(
+                f"{path}, row {row}: column {name} holds bytes that are no text in UTF-8; convert or remove it"
+            ) from None
+    return pa.array(found, pa.string())
 
 
 def _column_metadata(schema: pa.Schema) -> dict[str, dict[str, str]]:

@@ -59,7 +59,7 @@ def import_catalog(
     tiles_only: bool,
     quiet: bool,
 ) -> None:
-    """Import the catalogue NAME from FILEs: .parquet, .csv or .csv.gz.
+    """Import the catalogue NAME from FILEs: .parquet, .fits, .csv or .csv.gz.
 
     Several files are parts of one catalogue. Positions are ICRS, in decimal degrees; their columns and the one that
     tells sources apart are guessed from usual names, shown, and named in the description where the guess is wrong.
@@ -75,10 +75,13 @@ def import_catalog(
     """  # noqa: D301 - click needs the real backspace
     from boom_streams.archive import mongo
     from boom_streams.catalogs.importer import Import
+    from boom_streams.catalogs.reader import check_format
     from boom_streams.cli.progress import steps
     from boom_streams.settings import settings
 
     config = settings()
+    for file in files:
+        check_format(file)
     catalog = _described(name)
     with _mongodb(), steps(name, not quiet) as progress:
         report = Import(

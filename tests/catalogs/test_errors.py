@@ -47,7 +47,7 @@ def broken(here: Here, change: str) -> tuple[Catalog, Path]:
     if change == "no column":
         return STARS.model_copy(update={"projection": ("gmag",)}), here.stars("1,2,77,3")
     if change == "format":
-        return STARS, Path(shutil.copy(here.stars("1,2,77,3"), here.folder / "stars.fits"))
+        return STARS, Path(shutil.copy(here.stars("1,2,77,3"), here.folder / "stars.vot"))
     return STARS, here.csv("\n".join(rows[change]) + "\n", "wrong.csv")
 
 
@@ -64,7 +64,7 @@ def broken(here: Here, change: str) -> tuple[Catalog, Path]:
         ("empty", r"wrong\.csv: no rows are left to import"),
         ("truncated", r"stars\.parquet: cannot be read"),
         ("no column", r"stars\.csv: there is no column gmag"),
-        ("format", r"stars\.fits: unknown format"),
+        ("format", r"stars\.vot: unknown format"),
     ],
 )
 def test_an_error_leaves_the_old_version(here: Here, change: str, reason: str) -> None:

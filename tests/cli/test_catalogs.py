@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from boom_streams.archive import mongo
 from boom_streams.crossmatch import Catalog
 from boom_streams.settings import Settings
 from tests.conftest import MakeSettings
@@ -39,6 +40,24 @@ def test_from_a_file_to_a_catalogue_in_use(own: Settings, tmp_path: Path) -> Non
     assert ": 30 sources in " in told
     assert "STARS is already there, version " in run(own, "import", "STARS", file)
     assert "imported STARS" in run(own, "import", "STARS", file, "--again", "--quiet")
+
+
+def test_an_unknown_format_is_told_before_a_missing_description(own: Settings, tmp_path: Path) -> None:
+    (tmp_path / "stars.vot").touch()
+    assert "stars.vot: unknown format; known are .parquet" in run(own, "import", "NEW", tmp_path / "stars.vot", code=1)
+
+
+def test_a_source_of_a_fits_file_is_found_by_its_name(own: Settings, tmp_path: Path) -> None:
+    from astropy.table import Table
+
+    Table({"RAJ2000": [1.0, 2.0], "DEJ2000": [3.0, 4.0], "Source_Name": ["4FGL J1", "4FGL J2"]}).write(
+        tmp_path / "g.fits"
+    )
+    (tmp_path / "own" / "G.toml").write_text('radius = 1.5\nid = "Source_Name"\n')
+    run(own, "import", "G", tmp_path / "g.fits")
+    found = mongo.database(own)["G"].find_one({"_id": "4FGL J2"})
+    assert found is not None
+    assert found["Source_Name"] == "4FGL J2"
 
 
 def test_the_table_says_what_is_in_use_and_what_is_absent(own: Settings, tmp_path: Path) -> None:
