@@ -128,6 +128,9 @@ class Survey(ABC):
         The images of an alert.
     magnitude
         Fields of the candidate with the AB magnitude and its error.
+    document
+        Top-level fields that the alerts' documents have beside ``_id``, ``objectId``, ``candidate`` and
+        ``coordinates``.
     documentation
         What fields are, by their path in the alert's document or in a point's, as ``candidate.magpsf``.
     """
@@ -139,6 +142,7 @@ class Survey(ABC):
     rights: ClassVar[Rights]
     stamps: ClassVar[Stamps]
     magnitude: ClassVar[tuple[str, str]] = ("magpsf", "sigmapsf")
+    document: ClassVar[tuple[str, ...]] = ()
     documentation: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod

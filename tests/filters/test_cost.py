@@ -10,9 +10,8 @@ from pymongo.collection import Collection
 
 from boom_streams.errors import FilterError
 from boom_streams.filters.language import cost
-from boom_streams.filters.language.paths import SERIES
 from boom_streams.filters.language.validate import validate
-from tests.support.classified import scratch_database
+from tests.support.classified import ZTF, scratch_database
 
 MATCH = {"$match": {}}
 PROJECT = {"$project": {"objectId": 1, "annotations": 1}}
@@ -273,7 +272,7 @@ GROWING = USEFUL | {
 
 @pytest.mark.parametrize("name", GROWING)
 def test_mongod_stays_within_the_bound(alerts: Collection[Any], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(cost, "_INPUTS", {key: cost.Size(50, 1, 50) for key in SERIES})
+    monkeypatch.setattr(cost, "_INPUTS", {key: cost.Size(50, 1, 50) for key in ZTF.series})
     bound, steps = cost._Scope().run(GROWING[name])
     (found,) = alerts.aggregate([{"$project": {"x": GROWING[name]}}])
     assert values(found["x"]) <= bound.total

@@ -13,9 +13,9 @@ from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
 from boom_streams.errors import FilterError
-from boom_streams.filters.language.paths import INPUTS, SERIES, Needs, needs, union
+from boom_streams.filters.language.paths import Needs, inputs, needs, union
 from boom_streams.filters.language.validate import validate
-from tests.support.classified import scratch_database
+from tests.support.classified import ZTF, scratch_database
 
 LAST = {"$project": {"objectId": 1, "annotations": 1}}
 ALWAYS = ("_id", "objectId", "candidate", "coordinates")
@@ -56,7 +56,7 @@ POINTS = st.lists(
 DOCUMENTS = st.fixed_dictionaries(
     {
         "candidate": st.fixed_dictionaries({"jd": NUMBERS}),
-        **{name: POINTS for name in SERIES},
+        **{name: POINTS for name in ZTF.series},
         "properties": st.just({"p": 1, "stats": {"g": {"rate": 0.5}}}),
         "classifications": st.just({"s": 0.5}),
         "cross_matches": st.just({"CLU": [{"z": 0.01}, {"z": 0.02}]}),
@@ -156,14 +156,14 @@ def test_cut_documents_give_what_whole_ones_give(
         validate(pipeline)
     except FilterError:
         return
-    wanted = needs(pipeline)
+    wanted = needs(pipeline, ZTF)
     whole = [{"_id": number, "objectId": "ZTF"} | one for number, one in enumerate(documents)]
     expected = results(scratch, pipeline, whole)
     assert results(scratch, pipeline, [cut(one, wanted) for one in whole]) == expected
 
 
 def read(*stages: Any) -> Needs:
-    return needs([*stages, {"$project": {"objectId": 1, "annotations": 1}}])
+    return needs([*stages, {"$project": {"objectId": 1, "annotations": 1}}], ZTF)
 
 
 def test_only_what_is_read_is_needed() -> None:
@@ -176,7 +176,7 @@ def test_only_what_is_read_is_needed() -> None:
     assert read({"$addFields": {"annotations.n": {"$size": "$prv_candidates"}}}).series == {"prv_candidates": set()}
     assert read({"$addFields": {"annotations.f": bright}}).series == {"fp_hists": None}
     assert read({"$match": {"candidate.drb": {"$gt": 0.5}}}).series == {}
-    assert read({"$addFields": {"annotations.all": "$$ROOT"}}).inputs == set(INPUTS)
+    assert read({"$addFields": {"annotations.all": "$$ROOT"}}).inputs == set(inputs(ZTF))
 
 
 def test_needs_are_joined() -> None:

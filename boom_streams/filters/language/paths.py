@@ -15,21 +15,13 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from boom_streams.filters.language.validate import Stage, excludes, is_one
+from boom_streams.surveys import Survey
 
-__all__ = ["INPUTS", "SERIES", "Needs", "needs", "union"]
+__all__ = ["Needs", "inputs", "needs", "union"]
 
 Path: TypeAlias = tuple[str, ...]
 Demand: TypeAlias = frozenset[Path]
 Binding: TypeAlias = dict[str, set[Path]]
-
-#: Light curves that a filter can ask for.
-SERIES = ("prv_candidates", "prv_nondetections", "fp_hists")
-
-#: Everything that a filter can ask for, besides ``_id``.
-INPUTS = (
-    "objectId", "schemavsn", "publisher", "candidate", "coordinates", "properties", "classifications",
-    *SERIES, "cross_matches", "aliases",
-)  # fmt: skip
 
 _WHOLE: Demand = frozenset({()})
 _NONE: Demand = frozenset()
@@ -47,37 +39,44 @@ class Needs:
     """What must be in a document for a pipeline to give what it gives on the whole document."""
 
     inputs: frozenset[str]
-    """Top-level fields, of those in `INPUTS`."""
+    """Top-level fields, of those that `inputs` lists."""
     series: Mapping[str, frozenset[str] | None]
     """Fields of the points of each light curve among `inputs`; None means all of them."""
 
 
-def needs(pipeline: Sequence[Stage]) -> Needs:
-    """Analyse a validated pipeline."""
+def inputs(survey: Survey) -> tuple[str, ...]:
+    """Everything that a filter of a survey can ask for, besides ``_id``."""
+    alert = ("objectId", *survey.document, "candidate", "coordinates")
+    return (*alert, "properties", "classifications", *survey.series, "cross_matches", "aliases")
+
+
+def needs(pipeline: Sequence[Stage], survey: Survey) -> Needs:
+    """Analyse a validated pipeline of a survey."""
     demand: set[Path] = {("_id",), ("objectId",), ("annotations",)}
     for stage in reversed(pipeline):
         ((name, body),) = stage.items()
         demand = _STAGES[name](body, demand)
     whole = () in demand
-    inputs = frozenset(INPUTS) if whole else frozenset(path[0] for path in demand) & frozenset(INPUTS)
+    known = frozenset(inputs(survey))
+    wanted = known if whole else frozenset(path[0] for path in demand) & known
     series: dict[str, frozenset[str] | None] = {}
-    for name in SERIES:
-        if name in inputs:
+    for name in survey.series:
+        if name in wanted:
             below = [path[1:] for path in demand if path and path[0] == name]
             series[name] = None if whole or () in below else frozenset(path[0] for path in below if path[0])
-    return Needs(inputs, series)
+    return Needs(wanted, series)
 
 
 def union(several: Iterable[Needs]) -> Needs:
     """What all of these need together."""
-    inputs: frozenset[str] = frozenset()
+    wanted: frozenset[str] = frozenset()
     series: dict[str, frozenset[str] | None] = {}
     for one in several:
-        inputs |= one.inputs
+        wanted |= one.inputs
         for name, fields in one.series.items():
             known = series.get(name, frozenset())
             series[name] = None if fields is None or known is None else known | fields
-    return Needs(inputs, series)
+    return Needs(wanted, series)
 
 
 def _split(text: str) -> Path:

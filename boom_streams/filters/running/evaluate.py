@@ -148,6 +148,8 @@ class Evaluator:
         self, name: str, records: Mapping[int, Record], filters: Sequence[Filter]
     ) -> list[dict[int, dict[str, Any]] | str]:
         """Answers of filters with the same rights: annotations by candid, or the reason of a failure."""
+        if not records:
+            return [{} for _ in filters]
         plans = [self._plan(one) for one in filters]
         candids = list(records)
         columns = Columns([_sub(record, "alert") for record in records.values()], list(records.values()))
@@ -201,7 +203,7 @@ class Evaluator:
             if len(self._plans) >= _CACHED:
                 self._plans.clear()
             stages = [RawBSONDocument(bson.encode(stage)) for stage in (*one.pipeline, _RESULT)]
-            plan = _Plan(needs(one.pipeline), condition(one.pipeline), stages)
+            plan = _Plan(needs(one.pipeline, get_survey(one.survey)), condition(one.pipeline), stages)
             self._plans[one.id, one.fid] = plan
         return plan
 

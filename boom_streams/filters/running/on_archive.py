@@ -8,7 +8,7 @@ from typing import Any
 from boom_streams import names
 from boom_streams.archive.objects import BOOKS
 from boom_streams.filters.document import Filter
-from boom_streams.filters.language.paths import INPUTS, SERIES
+from boom_streams.filters.language.paths import inputs
 from boom_streams.surveys import get_survey
 
 __all__ = ["archive_pipeline"]
@@ -28,10 +28,11 @@ def archive_pipeline(
     history_days : float
         Days of light curve before the alert that the filter sees.
     """
-    rights, programmes = get_survey(one.survey).rights, one.programmes()
+    survey = get_survey(one.survey)
+    rights, programmes = survey.rights, one.programmes()
     conditions = [condition for condition in (dict(start or {}), rights.query(programmes)) if condition]
-    fields: dict[str, Any] = dict.fromkeys(INPUTS, 1)
-    for name in SERIES:
+    fields: dict[str, Any] = dict.fromkeys(inputs(survey), 1)
+    for name in survey.series:
         fields[name] = _curve(name, history_days, rights.expression("point", programmes))
     for name in ("cross_matches", "aliases"):
         fields[name] = {"$ifNull": [{"$first": f"$aux.{name}"}, {}]}
@@ -45,7 +46,7 @@ def archive_pipeline(
         *({"$match": condition} for condition in conditions),
         {"$lookup": join},
         {"$project": fields},
-        {"$unset": [f"{name}.{book}" for name in SERIES for book in BOOKS]},
+        {"$unset": [f"{name}.{book}" for name in survey.series for book in BOOKS]},
         *one.pipeline,
     ]
 

@@ -66,6 +66,7 @@ class Ztf(Survey):
     series = SERIES
     rights = RIGHTS
     stamps = _STAMPS
+    document = ("schemavsn", "publisher")
 
     def key_fields(self, schema: Schema) -> tuple[str, ...]:
         """Paths of objectId (alertId in schema 1.1), candid, jd, ra, dec; `BadRecord` if not ZTF's."""
