@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 from pydantic import BaseModel, SecretStr
@@ -73,11 +74,45 @@ def models() -> str:
 def _fields(model: type[BaseModel]) -> list[str]:
     rows = ["| field | type | what it is |", "|---|---|---|"]
     for name, field in model.model_fields.items():
-        kind = getattr(field.annotation, "__name__", None) or str(field.annotation)
-        kind = str(field.annotation) if "[" in str(field.annotation) else kind
-        kind = kind.replace("typing.", "").replace("|", "or")
-        rows.append(f"| `{field.alias or name}` | {kind.split('Annotated[')[0] or kind} | {field.description} |")
+        rows.append(f"| `{field.alias or name}` | {_kind(field.annotation)} | {field.description} |")
     return rows
+
+
+_KINDS = {
+    str: "text",
+    int: "integer",
+    float: "number",
+    bool: "true or false",
+    bytes: "bytes",
+    Any: "anything",
+    type(None): "absent",
+}
+
+
+def _kind(annotation: Any, several: bool = False) -> str:
+    """A field's type in words: ``dict[str, list[float]]`` is "for each name a list of numbers"."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if annotation == dict[str, Any]:
+        return "documents" if several else "document"
+    if origin is dict:
+        inner = _kind(arguments[1])
+        return f"for each name {inner if inner.startswith(('a ', 'an ')) else _article(inner)}"
+    if origin is list:
+        return f"a list of {_kind(arguments[0], several=True)}"
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin is Annotated:
+        return "packed columns"
+    if origin in (Union, UnionType):
+        return " or ".join(map(_kind, arguments))
+    kind = _KINDS[annotation]
+    return f"{kind}s" if several and kind != "bytes" else kind
+
+
+def _article(kind: str) -> str:
+    if kind in ("bytes", "packed columns", "anything") or kind.startswith("`"):
+        return kind
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def filtered() -> str:
