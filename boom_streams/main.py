@@ -19,6 +19,7 @@ from boom_streams.agents.delivery.journal import Journal
 from boom_streams.agents.delivery.loop import Delivery, Process
 from boom_streams.agents.delivery.output import Output
 from boom_streams.agents.delivery.probe import Services
+from boom_streams.agents.delivery.sampling import sampled
 from boom_streams.agents.delivery.watchdog import Pulse
 from boom_streams.agents.faust_fixes.intake import IdleMonitor, RawSchema, hand_over_directly, read_on
 from boom_streams.agents.faust_fixes.recovery import watch_commits, watch_copartitioning, write_before_reading
@@ -132,7 +133,7 @@ def build_app(config: Settings | None = None, topology: Sequence[Stage] = STAGES
         stage.name: Delivery(
             app,
             stage.name,
-            make(stage, config),
+            sampled(make(stage, config), stage.name, config.validate_sample, notes.unfit),
             output=Output(config, offsets=bool(stage.tables)),
             dead_topic=_dead_topic,
             journal=app.journal,

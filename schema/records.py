@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import bson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-__all__ = ["MODELS", "Classified", "DeadLetter", "Enriched", "Margin", "check"]
+__all__ = ["MODELS", "Classified", "DeadLetter", "Enriched", "Margin", "check", "problem"]
 
 Packed = Annotated[bytes, Field(description="Packed columns: the dtype that the survey's adapter declares.")]
 Jd = Annotated[float, Field(description="Julian date, UTC.")]
@@ -95,3 +95,17 @@ def check(stage: str, value: bytes) -> None:
         If it is not as described.
     """
     MODELS[stage].model_validate(bson.decode(value))
+
+
+def problem(stage: str, value: bytes) -> str | None:
+    """What is wrong with a record of a stage, with at most three fields named; None: nothing."""
+    try:
+        check(stage, value)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False, include_context=False)
+        named = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in wrong[:3])
+        identity = "/".join(str(bson.decode(value).get(name)) for name in ("survey", "objectId", "candid"))
+        return f"{identity}: {named}"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None

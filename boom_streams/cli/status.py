@@ -55,6 +55,11 @@ def _print(report: dict[str, Any]) -> None:
     for each in report["waiting"]:
         since = datetime.fromtimestamp(each["since"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         echo(f"waiting: {each['stage']} of worker {each['worker']}, since {since}: {each['why']}")
+    for each in report["unfit"]:
+        echo(
+            f"{each['count']} records of {each['stage']} (worker {each['worker']}) do not fit their schema; "
+            f"the last: {each['last']}"
+        )
     for problem in report["missing"]:
         echo(f"missing: {problem}")
     for problem in report["without"]:

@@ -44,10 +44,12 @@ def collect(settings: Settings, interval: float = 1.0) -> dict[str, Any]:
         a second, workers), ``topics`` (records, records a second), ``dead`` (letters not replayed, a survey
         each), ``tables`` (records in the changelog, which compaction shrinks to the table's size),
         ``archive`` (documents a collection), ``waiting`` (stages of this machine's workers that wait: since when, why),
+        ``unfit`` (records that do not fit their schema, of those that ``BOOM_VALIDATE_SAMPLE`` has them check),
         ``missing`` (sentences), ``without`` (what alerts go on without).
     """
     report: dict[str, Any] = {"kafka": settings.kafka, "layout": None, "stages": [], "topics": {}}
     report["waiting"] = worker_notes.waiting(settings)
+    report["unfit"] = worker_notes.unfit(settings)
     report |= {"dead": {}, "tables": {}, "archive": {}, "missing": [], "without": []}
     try:
         _kafka(settings, interval, report)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
 
-__all__ = ["FILE", "Notes", "lost", "waiting"]
+__all__ = ["FILE", "Notes", "lost", "unfit", "waiting"]
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ class Notes:
         self._path = folder / FILE
         self._waiting: dict[str, dict[str, Any]] = {}
         self._lost: list[dict[str, Any]] = _read(self._path).get("lost", [])
+        self._unfit: dict[str, dict[str, Any]] = _read(self._path).get("unfit", {})
         self._lock = threading.Lock()
 
     def waits(self, stage: str, why: str) -> None:
@@ -68,11 +69,18 @@ class Notes:
             self._lost = [*self._lost, entry][-_KEPT:]
             self._write()
 
+    def unfit(self, stage: str, what: str) -> None:
+        """Note that a record that a stage sent does not fit its schema."""
+        with self._lock:
+            count = self._unfit.get(stage, {}).get("count", 0) + 1
+            self._unfit[stage] = {"count": count, "last": what, "at": time.time()}
+            self._write()
+
     def _write(self) -> None:
         fresh = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(json.dumps({"waiting": self._waiting, "lost": self._lost}))
+            fresh.write_text(json.dumps({"waiting": self._waiting, "lost": self._lost, "unfit": self._unfit}))
             fresh.replace(self._path)
         except OSError as error:
             log.warning("cannot write %s: %s", self._path, error)
@@ -93,6 +101,15 @@ def lost(settings: Settings) -> list[dict[str, Any]]:
     """Records that were deleted before this machine's workers read them: ``worker``, ``topic``, ``partition``, …."""
     found = [{"worker": path.parent.name, **note} for path in _files(settings) for note in _read(path).get("lost", [])]
     return sorted(found, key=lambda each: float(each["at"]))
+
+
+def unfit(settings: Settings) -> list[dict[str, Any]]:
+    """Records that do not fit their schema, of those that were checked: ``worker``, ``stage``, ``count``, ``last``."""
+    return [
+        {"worker": path.parent.name, "stage": stage, **note}
+        for path in _files(settings)
+        for stage, note in _read(path).get("unfit", {}).items()
+    ]
 
 
 def _files(settings: Settings) -> list[Path]:
