@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -42,8 +39,7 @@ class _Stage:
     def __init__(self, config: Settings) -> None:
         self._config = config
         database = mongo.database(config)
-        scratch = f"scratch_{socket.gethostname()}_{os.getpid()}"
-        self._evaluator = Evaluator(database, scratch, config.filter_timeout_ms, config.history_days)
+        self._evaluator = Evaluator(mongo.unrepeated(config), config.filter_timeout_ms, config.history_days)
         self._store = FilterStore(database)
         self._archive = Archive(database, config.surveys)
         self._filters: dict[str, list[Filter]] = {}
@@ -148,4 +144,4 @@ def _sends(
 
 
 def _passed(match: Match) -> Passed:
-    return Passed(match.filter.id, match.filter.name, match.filter.fid, json.dumps(match.annotations, sort_keys=True))
+    return Passed(match.filter.id, match.filter.name, match.filter.fid, match.text)

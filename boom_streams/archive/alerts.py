@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import bson
-import bson.json_util
 from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
+from boom_streams.archive.filter_matches import match_document
 from boom_streams.archive.mongo import duplicates
 from boom_streams.archive.objects import from_archive, write_objects
 from boom_streams.errors import BadRecord
@@ -76,7 +75,7 @@ class Archive:
         for value in values:
             message = decode_matches(value)
             for passed in message["filters"]:
-                matches.setdefault(message["survey"], []).append(_match(message, passed))
+                matches.setdefault(message["survey"], []).append(match_document(message, passed))
         for survey, documents in matches.items():
             _insert_new(self._collection(survey, "filter_matches"), documents)
         return [None] * len(values)
@@ -137,19 +136,6 @@ def _added_by_classify(record: RawBSONDocument) -> Document:
     if record["history"] != "complete":
         added["history"] = record["history"]
     return added
-
-
-def _match(message: Mapping[str, Any], passed: Mapping[str, Any]) -> Document:
-    key = {"candid": message["candid"], "filter_id": passed["filter_id"], "fid": passed["fid"]}
-    return {
-        "_id": key,
-        **key,
-        "objectId": message["objectId"],
-        "filter_name": passed["name"],
-        "jd": message["jd"],
-        "annotations": bson.json_util.loads(passed["annotations"]),
-        "created_at": message["received"],
-    }
 
 
 def _too_large(values: Sequence[bytes]) -> Problems:

@@ -20,7 +20,7 @@ from boom_streams import names
 from boom_streams.errors import ServiceError
 from boom_streams.settings import Settings
 
-__all__ = ["Away", "Patience", "client", "database", "duplicates", "problem"]
+__all__ = ["Away", "Patience", "client", "database", "duplicates", "problem", "unrepeated"]
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +40,13 @@ PROBE_SECONDS = 5.0
 
 
 @cache
-def _client(uri: str) -> MongoClient[dict[str, Any]]:
+def _client(uri: str, *, repeats: bool = True) -> MongoClient[dict[str, Any]]:
     given = {name.lower() for name, _ in parse_qsl(urlsplit(uri).query)}
     made: MongoClient[dict[str, Any]] = MongoClient(
         uri,
         **{name: value for name, value in _TIMEOUTS.items() if name.lower() not in given},
         appname="boom_streams",
+        retryReads=repeats,
         w="majority",
         journal=True,  # without it a mongod that is killed loses the last tenth of a second of what it has confirmed
     )
@@ -61,6 +62,11 @@ def client(config: Settings) -> MongoClient[dict[str, Any]]:
 def database(config: Settings) -> Database[dict[str, Any]]:
     """The broker's database."""
     return client(config)[config.mongo_db]
+
+
+def unrepeated(config: Settings) -> Database[dict[str, Any]]:
+    """The broker's database through connections of their own, on which a read that failed is not tried again."""
+    return _client(config.mongo_uri.get_secret_value(), repeats=False)[config.mongo_db]
 
 
 def duplicates(error: BulkWriteError) -> list[int]:

@@ -246,14 +246,14 @@ def test_partial_history_does_not_take_the_place_of_what_is_known(database: Data
 def test_filter_matches(database: Database[dict[str, Any]]) -> None:
     (value,) = chain.classified(chain.enriched([container()]), Memory())
     target = empty(database)
-    annotations = json.dumps({"mag": 17.5, "many": {"$numberLong": str(2**60)}})
+    annotations = json.dumps({"mag": 17.5, "many": 2**60, "like": {"$numberLong": "x"}})
     for _ in range(2):
         target.write_matches([chain.filtered(value, "one", "two", annotations=annotations)])
     found = list(database["ZTF_filter_matches"].find().sort("filter_id"))
     assert [document["_id"] for document in found] == [
         {"candid": 42, "filter_id": name, "fid": "v1"} for name in ("one", "two")
     ]
-    assert found[0]["annotations"] == {"mag": 17.5, "many": 2**60}
+    assert found[0]["annotations"] == {"mag": 17.5, "many": 2**60, "like": {"$numberLong": "x"}}
     assert found[0]["objectId"] == OBJECT
 
 

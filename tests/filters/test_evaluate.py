@@ -80,7 +80,7 @@ def test_in_flight_equals_the_archive(database: Any, nights: list[Stored], share
     files = [*folder.glob("fritz/*0*.json"), *folder.glob("cats150/*.json"), *folder.glob("boom/fast*.json")]
     own = sorted((Path(__file__).parent.parent.parent / "boom_streams/filters/examples").glob("*.json"))
     filters = [*curious(programids), *(read(file, programids) for file in (*files, *own))]
-    evaluator = Evaluator(database, "scratch")
+    evaluator = Evaluator(database)
     total = dict.fromkeys((one.name for one in filters), 0)
     for batch in rounds(nights):
         records = [one.record for one in batch]
@@ -118,7 +118,7 @@ def test_who_sees_an_alert(database: Any, nights: list[Stored], programid: int, 
     everything = {"$match": {}}
     for programids in [(1,), (2,), (3,), (1, 2), (1, 3), (2, 3), ALL]:
         one = make("any", everything, programids=programids)
-        matches, _ = Evaluator(database, "scratch").evaluate([record], [one])
+        matches, _ = Evaluator(database).evaluate([record], [one])
         assert bool(matches) == bool(set(permitted) & set(programids)), programids
 
 
@@ -130,7 +130,7 @@ def test_points_of_unknown_programmes_count_as_3(database: Any, nights: list[Sto
     programmes = {"p": "$prv_candidates.programid"}
     for programids, seen in {(1,): [1], (1, 2): [1, 2], (1, 3): [1, 3, 0, 64, -1, 127]}.items():
         one = make("points", {"$match": {}}, annotations=programmes, programids=programids)
-        (match,), _ = Evaluator(database, "scratch").evaluate([record], [one])
+        (match,), _ = Evaluator(database).evaluate([record], [one])
         assert match.annotations == {"p": seen}
 
 
@@ -142,14 +142,14 @@ def test_only_the_days_before_the_alert_are_seen(database: Any, nights: list[Sto
     curve["jd"] = [jd - 100.5, jd - 100, jd - 1, jd, jd + 0.5]
     record = changed(nights[-1], series=series | {"prv_candidates": curve.tobytes()})
     one = make("points", {"$match": {}}, annotations={"jd": "$prv_candidates.jd"})
-    (match,), _ = Evaluator(database, "scratch", history_days=100).evaluate([record], [one])
+    (match,), _ = Evaluator(database, history_days=100).evaluate([record], [one])
     assert match.annotations == {"jd": [jd - 100, jd - 1, jd]}
 
 
 def test_the_order_and_the_cut_of_the_batch_do_not_matter(database: Any, nights: list[Stored]) -> None:
     filters = curious(ALL)
     records = [one.record for one in nights[:60]]
-    evaluator = Evaluator(database, "scratch")
+    evaluator = Evaluator(database)
     whole, failures = evaluator.evaluate(records, filters)
     assert failures == []
     turned, _ = evaluator.evaluate(records[::-1], filters[::-1])
@@ -167,13 +167,13 @@ def _shifted(evaluator: Evaluator, records: list[Any], at: int, filters: list[Fi
 
 def test_a_candid_that_comes_twice_gets_one_answer_twice(database: Any, nights: list[Stored]) -> None:
     record = nights[-3].record
-    matches, _ = Evaluator(database, "scratch").evaluate([record, nights[-4].record, record], curious(ALL)[:1])
+    matches, _ = Evaluator(database).evaluate([record, nights[-4].record, record], curious(ALL)[:1])
     assert [match.index for match in matches] == [0, 1, 2]
     assert matches[0].annotations == matches[2].annotations
 
 
 def test_filters_of_other_surveys_and_no_alerts(database: Any, nights: list[Stored]) -> None:
-    evaluator = Evaluator(database, "scratch")
+    evaluator = Evaluator(database)
     other = Filter("l", "l", "LSST", {}, "v1", BROKEN.pipeline)
     assert evaluator.evaluate([nights[0].record], [other]) == ([], [])
     assert evaluator.evaluate([], curious(ALL)) == ([], [])
@@ -182,7 +182,7 @@ def test_filters_of_other_surveys_and_no_alerts(database: Any, nights: list[Stor
 
 def test_nothing_is_left_behind(database: Any, nights: list[Stored]) -> None:
     filters = [*curious((1,)), *curious(ALL), BROKEN]
-    Evaluator(database, "scratch").evaluate([one.record for one in nights[:9]], filters)
+    Evaluator(database).evaluate([one.record for one in nights[:9]], filters)
     assert database.list_collection_names() == []
 
 
@@ -190,7 +190,7 @@ def test_nothing_is_left_behind(database: Any, nights: list[Stored]) -> None:
 def test_a_record_that_lacks_something_is_named(database: Any, nights: list[Stored], name: str) -> None:
     broken = {key: value for key, value in bson.decode(nights[0].classified).items() if key != name}
     with pytest.raises(BadRecord, match=f"has no '?{name}"):
-        Evaluator(database, "scratch").evaluate([broken], curious(ALL)[:1])
+        Evaluator(database).evaluate([broken], curious(ALL)[:1])
 
 
 BAD = {
@@ -206,7 +206,7 @@ def test_one_that_fails_costs_the_others_nothing(database: Any, nights: list[Sto
     records = [one.record for one in nights[-20:]]
     good = [make("first", {"$match": {}}), make("last", {"$match": {}}, annotations={"m": "$candidate.magpsf"})]
     bad = make("bad", {"$match": {}}, BAD[reason], annotations={"x": "$x"})
-    matches, (failure,) = Evaluator(database, "scratch").evaluate(records, [good[0], bad, good[1]])
+    matches, (failure,) = Evaluator(database).evaluate(records, [good[0], bad, good[1]])
     assert failure.filter is bad
     assert reason in failure.reason
     assert len(answers(matches, records, good[0])) == len(answers(matches, records, good[1])) == 20
@@ -218,7 +218,7 @@ def test_one_that_takes_too_long_fails_alone(database: Any, nights: list[Stored]
     slow = make("slow", {"$match": {"$expr": {"$gte": [{"$sum": {"$map": {"input": long, "in": {"$sum": long}}}}, 0]}}})
     good = make("good", {"$match": {}})
     records = [one.record for one in nights[-3:]]
-    matches, (failure,) = Evaluator(database, "scratch", timeout_ms=100).evaluate(records, [slow, good])
+    matches, (failure,) = Evaluator(database, timeout_ms=100).evaluate(records, [slow, good])
     assert failure.filter is slow
     assert "took longer than 100 ms on 3 alerts, twice" in failure.reason
     assert len(matches) == 3
@@ -229,7 +229,7 @@ def test_an_expensive_regular_expression_is_cut_off(database: Any, nights: list[
     find = {"$regexMatch": {"input": {"$concat": [text, "!"]}, "regex": "^(a+)+$"}}
     hostile = make("redos", {"$match": {"$expr": {"$not": [find]}}})
     good = make("good", {"$match": {}})
-    matches, failures = Evaluator(database, "scratch", timeout_ms=2000).evaluate([nights[-1].record], [hostile, good])
+    matches, failures = Evaluator(database, timeout_ms=2000).evaluate([nights[-1].record], [hostile, good])
     assert [match.filter for match in matches if match.filter is good] == [good]
     assert all(failure.filter is hostile for failure in failures)
 
@@ -239,12 +239,12 @@ def test_an_expensive_regular_expression_is_cut_off(database: Any, nights: list[
     [
         ("$candidate.magpsf", "its annotations are a float"),
         (["$candidate.magpsf"], "its annotations are a list"),
-        ({"long": {"$range": [0, 10000]}}, "65536 are the most"),
+        ({"long": [{"$range": [0, 10000]}, {"$range": [0, 10000]}]}, "65536 are the most"),
     ],
 )
 def test_annotations_that_are_refused(database: Any, nights: list[Stored], annotations: Any, reason: str) -> None:
     bad, good = make("bad", {"$match": {}}, annotations=annotations), make("good", {"$match": {}})
-    matches, (failure,) = Evaluator(database, "scratch").evaluate([nights[-1].record], [bad, good])
+    matches, (failure,) = Evaluator(database).evaluate([nights[-1].record], [bad, good])
     assert failure.filter is bad
     assert reason in failure.reason
     assert [match.filter for match in matches] == [good]
@@ -259,10 +259,10 @@ def test_annotations_are_what_json_has(database: Any, nights: list[Stored]) -> N
         "null": {"$literal": None}, "absent": "$candidate.no_such_field", "time": {"$toDate": 1.5e12},
         "decimal": {"$toDecimal": "1.5"}, "long": {"$toLong": "9007199254740993"}, "deep": {"a": [{"b": True}]},
     })  # fmt: skip
-    (match,), failures = Evaluator(database, "scratch").evaluate([nights[-1].record], [one])
+    (match,), failures = Evaluator(database).evaluate([nights[-1].record], [one])
     assert failures == []
     assert json.loads(json.dumps(match.annotations, allow_nan=False)) == {
-        "inf": None, "nan": None, "null": None, "time": "2017-07-14T02:40:00", "decimal": "1.5",
+        "inf": None, "nan": None, "null": None, "time": "2017-07-14T02:40:00Z", "decimal": "1.5",
         "long": 9007199254740993, "deep": {"a": [{"b": True}]},
     }  # fmt: skip
 
@@ -270,4 +270,4 @@ def test_annotations_are_what_json_has(database: Any, nights: list[Stored]) -> N
 def test_a_mongodb_that_is_away_is_no_fault_of_a_filter(nights: list[Stored]) -> None:
     absent = MongoClient[dict[str, Any]]("mongodb://127.0.0.1:1", serverSelectionTimeoutMS=50)
     with absent as client, pytest.raises(ConnectionFailure):
-        Evaluator(client.db, "scratch").evaluate([nights[-1].record], curious(ALL)[:1])
+        Evaluator(client.db).evaluate([nights[-1].record], curious(ALL)[:1])

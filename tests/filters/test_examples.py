@@ -32,7 +32,7 @@ def test_each_passes_some_alerts_of_a_night_but_few(settings: Settings, shared: 
     database = mongo.database(settings)
     assert activate_examples(settings, "ZTF") == [file.stem for file in FILES]
     active = FilterStore(database).load_active("ZTF")
-    matches, failures = Evaluator(database, "scratch").evaluate([one.record for one in stored], active)
+    matches, failures = Evaluator(database).evaluate([one.record for one in stored], active)
     assert failures == []
     for one in active:
         found = [match for match in matches if match.filter is one]

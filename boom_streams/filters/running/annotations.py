@@ -1,26 +1,33 @@
-"""What a filter says about an alert, as values that JSON has."""
+"""What a filter says about an alert, as JSON."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.raw_bson import RawBSONDocument
+from bson.dbref import DBRef
 
-__all__ = ["MAX_BYTES", "plain", "read_results"]
+from boom_streams.errors import FilterError
 
-#: Most that one alert's annotations may have, bytes of BSON.
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "plain", "read_results"]
+
+#: Most that one alert's annotations may have, bytes of JSON.
 MAX_BYTES = 64 * 1024
+#: Most levels of objects and lists in them; MongoDB stores no more than 100 with what is around them.
+MAX_DEPTH = 90
 
-_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+#: BSON of which the JSON cannot be small enough; it is not decoded.
+_MAX_BSON = 8 * MAX_BYTES
 _PLAIN: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 
-def read_results(batch: bytes) -> dict[Any, dict[str, Any]]:
-    """Annotations of a pipeline's results, by ``_id``; none is an empty dictionary.
+def read_results(batch: bytes) -> dict[int, str]:
+    """Annotations of a pipeline's results as JSON, by ``_id``; none is an empty object.
 
     Parameters
     ----------
@@ -29,42 +36,56 @@ def read_results(batch: bytes) -> dict[Any, dict[str, Any]]:
 
     Raises
     ------
-    ValueError
-        If some are no document, or too large.
+    FilterError
+        If some are no document, or too large, or nested too deeply.
     bson.errors.BSONError
         If they hold what Python cannot.
     """
-    if len(batch) > MAX_BYTES:
-        _check_sizes(batch)
-    return {result["_id"]: _read(result.get("annotations")) for result in bson.decode_all(batch, _PLAIN)}
+    found: dict[int, str] = {}
+    at = 0
+    while at < len(batch):
+        size = int.from_bytes(batch[at : at + 4], "little")
+        if size > _MAX_BSON:
+            raise FilterError(f"its annotations have {size} bytes as BSON; {MAX_BYTES} as JSON are the most")
+        result = bson.decode(batch[at : at + size], _PLAIN)
+        found[result["_id"]] = _text(result.get("annotations"))
+        at += size
+    return found
 
 
-def _read(found: Any) -> dict[str, Any]:
+def _text(found: Any) -> str:
     if found is None:
-        return {}
+        return "{}"
     if not isinstance(found, dict):
-        raise ValueError(f"its annotations are a {type(found).__name__}, not an object with names")
-    return {name: plain(value) for name, value in found.items()}
+        raise FilterError(f"its annotations are a {type(found).__name__}, not an object with names")
+    text = json.dumps({name: plain(value) for name, value in found.items()}, sort_keys=True)
+    if len(text) > MAX_BYTES:
+        raise FilterError(f"its annotations have {len(text)} bytes; {MAX_BYTES} are the most")
+    return text
 
 
-def _check_sizes(batch: bytes) -> None:
-    for result in bson.decode_all(batch, _RAW):
-        found = result.get("annotations")
-        if isinstance(found, RawBSONDocument) and len(found.raw) > MAX_BYTES:
-            raise ValueError(f"its annotations have {len(found.raw)} bytes; {MAX_BYTES} are the most")
+def plain(value: Any, levels: int = MAX_DEPTH) -> Any:
+    """The value as JSON has it: times as ISO texts, numbers that are not finite as null, the rest as text.
 
-
-def plain(value: Any) -> Any:
-    """The value as JSON has it: times as ISO texts, numbers that are not finite as null, the rest as text."""
+    Raises
+    ------
+    FilterError
+        If it has more levels.
+    """
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if not levels:
+        raise FilterError(f"its annotations are nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, DBRef):  # what looks like a reference is an object like others
+        value = value.as_doc()
     if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
+        return {str(name): plain(item, levels - 1) for name, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes):
-        return [plain(item) for item in value]
-    isoformat = getattr(value, "isoformat", None)
-    return isoformat() if isoformat is not None else str(value)
+        return [plain(item, levels - 1) for item in value]
+    if isinstance(value, datetime):
+        return f"{value.isoformat()}Z"
+    return str(value)

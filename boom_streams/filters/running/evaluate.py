@@ -8,45 +8,51 @@ Alerts that a filter's plain conditions reject are not put before it (`boom_stre
 
 from __future__ import annotations
 
+import json
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import bson
 import numpy as np
-from bson.codec_options import CodecOptions
-from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
-from numpy.typing import NDArray
-from pymongo import WriteConcern
-from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure
+from pymongo.errors import ConnectionFailure
 
-from boom_streams.errors import BadRecord, ServiceError
+from boom_streams.errors import BadRecord, BoomError, FilterError
 from boom_streams.filters.document import Filter
+from boom_streams.filters.language.cost import CURVE
 from boom_streams.filters.language.paths import Needs, needs, union
-from boom_streams.filters.running.annotations import read_results
 from boom_streams.filters.running.columns import Columns
+from boom_streams.filters.running.pipeline import LostConnection, StuckError, TooSlow, run_pipeline
 from boom_streams.filters.running.prefilter import Condition, condition
+from boom_streams.filters.running.scratch import Held, Scratch
 from boom_streams.surveys import get_survey
 
-__all__ = ["Evaluator", "Failure", "Match"]
+__all__ = ["Evaluator", "Failure", "Match", "TooMuch"]
 
 Record: TypeAlias = Mapping[str, Any]
 
-_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
-_FAST = WriteConcern(w=1, j=False)
-_TIMEOUT = 50  # MaxTimeMSExpired
-_CACHED = 10_000
+#: Most bytes that an alert may have beside its light curve; with `CURVE` this is what bounds on filters assume.
+MAX_ALERT = 1 << 20
+#: Most bytes of annotations that the matches of several alerts may have; of one alert they are held in any case.
+MAX_HELD = 64 << 20
+#: Pipelines that are run to find the alerts at which a filter fails; those not reached then have no answer.
+MAX_RUNS = 40
+#: Connections (or MongoDBs) that may be lost in a row while a filter runs, before that is its fault.
+MAX_LOSSES = 3
 
-#: Codes of mongod that are no fault of a filter: rights, lost collections and cursors, shutdown, overload.
-_NOT_THE_FILTER = frozenset({13, 18, 26, 43, 91, 112, 133, 175, 189, 237, 246, 262, 11600, 11601, 11602, 14031})
+_CACHED = 10_000
 
 #: What every result is cut down to, whatever the pipeline's last stage keeps.
 _RESULT = {"$project": {"annotations": 1}}
+
+
+class TooMuch(BoomError):
+    """A batch has more results than can be held at once; its parts may have less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +62,24 @@ class Match:
     index: int
     """Place of the alert's record in the batch."""
     filter: Filter
-    annotations: dict[str, Any]
-    """What the filter says about the alert; only values that JSON has."""
+    text: str
+    """What the filter says about the alert, a JSON object."""
+
+    @property
+    def annotations(self) -> dict[str, Any]:
+        """What the filter says about the alert."""
+        found: dict[str, Any] = json.loads(self.text)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A filter could not be evaluated; the others were."""
+    """A filter failed at some alerts, or took too long; the others were evaluated."""
 
     filter: Filter
     reason: str
+    candid: int | None = None
+    """The alert at which it failed, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,29 +91,35 @@ class _Plan:
     stages: list[RawBSONDocument]
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Annotations by candid, and why there are none of other alerts."""
+
+    found: dict[int, str]
+    reason: str = ""
+    candid: int | None = None
+
+
 class Evaluator:
     """Evaluates filters on batches of classified records. Not for several threads.
 
     Parameters
     ----------
     db : Database
-        Where the scratch collections are made.
-    scratch_name : str
-        Beginning of their names; no other process may use it.
+        Where the scratch collections are made. Its client must not repeat reads by itself (``retryReads=False``):
+        a mongod that was killed and is back has lost the alerts, and so finds nothing.
     timeout_ms : int
         Longest time of one filter on one batch; it is tried twice.
     history_days : float
         Days of light curve before the alert that a filter sees.
     """
 
-    def __init__(
-        self, db: Database[dict[str, Any]], scratch_name: str, timeout_ms: int = 5000, history_days: float = 365.0
-    ) -> None:
-        self._db = db
-        self._name = scratch_name
+    def __init__(self, db: Database[dict[str, Any]], timeout_ms: int = 5000, history_days: float = 365.0) -> None:
+        self._scratch = Scratch(db)
         self._timeout = timeout_ms
         self._days = history_days
         self._plans: dict[tuple[str, str], _Plan] = {}
+        self._losses: Counter[tuple[str, str]] = Counter()
 
     def evaluate(self, records: Sequence[Record], filters: Sequence[Filter]) -> tuple[list[Match], list[Failure]]:
         """Evaluate filters on a batch.
@@ -115,14 +135,16 @@ class Evaluator:
         Returns
         -------
         matches : list of Match
-            By filter in the order given, then by index.
+            By filter in the order given, then by index. Of a filter that failed at some alerts, those of the others.
         failures : list of Failure
             Filters that raised an error or took too long.
 
         Raises
         ------
         BadRecord
-            If a record lacks what an alert must have.
+            If a record lacks what an alert must have, or is too large.
+        TooMuch
+            If the annotations of several alerts are more than can be held at once.
         pymongo.errors.ConnectionFailure, ServiceError
             If MongoDB is away, or refuses for a reason that is not the filter's.
         """
@@ -131,71 +153,76 @@ class Evaluator:
             groups.setdefault((one.survey, one.programmes()), []).append(number)
         matches: list[list[Match]] = [[] for _ in filters]
         failures: list[Failure] = []
-        for scratch, ((survey, programmes), members) in enumerate(groups.items()):
+        held = 0
+        for (survey, programmes), members in groups.items():
             places = _places(records, survey, programmes)
             chosen = {candid: records[indexes[0]] for candid, indexes in places.items()}
-            answers = self._group(f"{self._name}_{scratch}", chosen, [filters[number] for number in members])
-            for number, answer in zip(members, answers, strict=True):
-                one = filters[number]
-                if isinstance(answer, str):
-                    failures.append(Failure(one, answer))
-                else:
-                    found = [Match(i, one, notes) for candid, notes in answer.items() for i in places[candid]]
-                    matches[number] = sorted(found, key=lambda match: match.index)
+            with closing(self._group(chosen, [filters[number] for number in members])) as answers:
+                for number, answer in answers:
+                    one = filters[members[number]]
+                    if answer.reason:
+                        failures.append(Failure(one, answer.reason, answer.candid))
+                    found = [Match(i, one, notes) for candid, notes in answer.found.items() for i in places[candid]]
+                    matches[members[number]] = sorted(found, key=lambda match: match.index)
+                    held += sum(map(len, answer.found.values()))
+                    if held > MAX_HELD and len(records) > 1:
+                        raise TooMuch(f"annotations of {len(records)} alerts have more than {MAX_HELD} bytes")
         return [match for several in matches for match in several], failures
 
-    def _group(
-        self, name: str, records: Mapping[int, Record], filters: Sequence[Filter]
-    ) -> list[dict[int, dict[str, Any]] | str]:
-        """Answers of filters with the same rights: annotations by candid, or the reason of a failure."""
+    def _group(self, records: Mapping[int, Record], filters: Sequence[Filter]) -> Generator[tuple[int, _Answer]]:
+        """Answers of filters with the same rights, each with the filter's number."""
         if not records:
-            return [{} for _ in filters]
+            return
         plans = [self._plan(one) for one in filters]
         candids = list(records)
         columns = Columns([_sub(record, "alert") for record in records.values()], list(records.values()))
         masks = [plan.condition(columns) for plan in plans]
         anywhere = np.logical_or.reduce(masks) if masks else np.zeros(len(candids), bool)
         if not anywhere.any():
-            return [{} for _ in filters]
+            return
         wanted = union(plan.needs for plan, mask in zip(plans, masks, strict=True) if mask.any())
         documents = [
             self._document(record, wanted, filters[0])
             for record, chosen in zip(records.values(), anywhere, strict=True)
             if chosen
         ]
-        scratch = self._db.get_collection(name, codec_options=_RAW, write_concern=_FAST)
-        with _infrastructure():
-            scratch.drop()
-            scratch.insert_many(documents, ordered=False)
-        answers: list[dict[int, dict[str, Any]] | str] = []
-        try:
-            for plan, mask in zip(plans, masks, strict=True):
-                first = [] if (mask == anywhere).all() else [_among(candids, mask)]
-                answers.append(self._run(scratch, first + plan.stages, len(candids)) if mask.any() else {})
-        finally:
-            scratch.drop()
-        return answers
+        waiting = deque(number for number, mask in enumerate(masks) if mask.any())
+        while waiting:
+            with self._scratch.holding(documents) as held:
+                while waiting and not held.lost:
+                    number = waiting[0]
+                    chosen = [candid for candid, passed in zip(candids, masks[number], strict=True) if passed]
+                    answer = self._ask(held, filters[number], chosen, len(documents))
+                    if answer is not None:
+                        yield waiting.popleft(), answer
 
-    def _run(self, scratch: Collection[Any], stages: list[Any], count: int) -> dict[int, dict[str, Any]] | str:
-        for attempt in (1, 2):
-            try:
-                found: dict[int, dict[str, Any]] = {}
-                with scratch.aggregate_raw_batches(stages, maxTimeMS=self._timeout, batchSize=count + 1) as cursor:
-                    for batch in cursor:
-                        found |= read_results(batch)
-                return found
-            except OperationFailure as error:
-                if error.code in _NOT_THE_FILTER:
-                    raise ServiceError(f"MongoDB did not run filters: {_text(error)}") from error
-                if error.code != _TIMEOUT:
-                    return _text(error)
-                if attempt == 2:
-                    return f"took longer than {self._timeout} ms on {count} alerts, twice"
-            except BSONError as error:
-                return f"its annotations cannot be read: {error}"
-            except ValueError as error:
-                return str(error)
-        raise AssertionError("unreachable")
+    def _ask(self, held: Held, one: Filter, candids: Sequence[int], stored: int) -> _Answer | None:
+        """Answer of a filter on some of the alerts that are stored; None if they may be lost with the connection."""
+        key = one.id, one.fid
+        stages = self._plan(one).stages
+
+        def run(some: Sequence[int]) -> dict[int, str]:
+            first = [] if len(some) == stored else [{"$match": {"_id": {"$in": list(some)}}}]
+            return run_pipeline(held.collection, first + stages, len(some), self._timeout)
+
+        try:
+            answer = _narrow(run, candids)
+        except LostConnection as error:
+            held.lost = True
+            self._losses[key] += 1
+            if self._losses[key] < MAX_LOSSES:
+                return None
+            answer = _Answer({}, f"{error}, {MAX_LOSSES} times")
+        except StuckError as error:
+            held.stuck = True
+            answer = _Answer({}, str(error))
+        except ConnectionFailure:
+            self._losses[key] += 1
+            if self._losses[key] <= MAX_LOSSES:
+                raise
+            answer = _Answer({}, f"MongoDB was lost {MAX_LOSSES} times while it ran")
+        self._losses.pop(key, None)
+        return answer
 
     def _plan(self, one: Filter) -> _Plan:
         plan = self._plans.get((one.id, one.fid))
@@ -210,22 +237,24 @@ class Evaluator:
     def _document(self, record: Record, wanted: Needs, one: Filter) -> RawBSONDocument:
         """The alert as it will stand in the archive, joined with its light curve; spliced, not encoded again."""
         try:
-            rest: dict[str, Any] = {
+            around: dict[str, Any] = {
                 name: record[name]
                 for name in ("properties", "classifications", "cross_matches", "aliases")
                 if name in wanted.inputs
             }
-            for name, fields in wanted.series.items():
-                rest[name] = self._series(record, name, fields, one)
+            series = {name: self._series(record, name, fields, one) for name, fields in wanted.series.items()}
             alert = _sub(record, "alert")
             raw = alert.raw if isinstance(alert, RawBSONDocument) else bson.encode(alert)
         except KeyError as error:
             raise BadRecord(f"the classified record has no {error}") from None
-        body = bytes(raw[4:-1]) + bson.encode(rest)[4:]
+        body = bytes(raw[4:-1]) + bson.encode(around)[4:-1]
+        if len(body) > MAX_ALERT:
+            raise BadRecord(f"{len(body)} bytes beside the light curve; filters take alerts of up to {MAX_ALERT}")
+        body += bson.encode(series)[4:]
         return RawBSONDocument(struct.pack("<i", len(body) + 4) + body)
 
     def _series(self, record: Record, name: str, fields: frozenset[str] | None, one: Filter) -> list[dict[str, Any]]:
-        """Points of the last `history_days` until the alert whose programme the filter may see."""
+        """The newest `CURVE` points of the last `history_days` until the alert that the filter may see."""
         survey = get_survey(one.survey)
         series = survey.series.get(name)
         data = record["series"].get(name)
@@ -235,7 +264,7 @@ class Evaluator:
         jd = curve["jd"]
         visible = (jd >= record["jd"] - self._days) & (jd <= record["jd"])
         visible &= survey.rights.visible(curve, one.programmes())
-        return series.to_documents(curve[visible], fields)
+        return series.to_documents(curve[visible][-CURVE:], fields)
 
 
 def _places(records: Sequence[Record], survey: str, programmes: frozenset[int]) -> dict[int, list[int]]:
@@ -257,24 +286,27 @@ def _sub(record: Record, name: str) -> Mapping[str, Any]:
     return found
 
 
-def _among(candids: Sequence[int], mask: NDArray[np.bool_]) -> dict[str, Any]:
-    return {"$match": {"_id": {"$in": [candid for candid, chosen in zip(candids, mask, strict=True) if chosen]}}}
-
-
-def _text(error: OperationFailure) -> str:
-    details = error.details or {}
-    return str(details.get("errmsg") or error)[:500]
-
-
-@contextmanager
-def _infrastructure() -> Iterator[None]:
-    """What fails here is MongoDB's fault, said in few words (a bulk error repeats every document)."""
-    try:
-        yield
-    except ConnectionFailure:
-        raise
-    except BulkWriteError as error:
-        errors = (error.details or {}).get("writeErrors") or [{}]
-        raise ServiceError(f"MongoDB did not take alerts for filters: {errors[0].get('errmsg')}") from None
-    except OperationFailure as error:
-        raise ServiceError(f"MongoDB did not take alerts for filters: {_text(error)}") from None
+def _narrow(run: Callable[[Sequence[int]], dict[int, str]], candids: Sequence[int]) -> _Answer:
+    """Answer on all alerts at once; if that fails, on ever smaller parts, so that only where it fails there is none."""
+    found: dict[int, str] = {}
+    reason, candid = "", None
+    parts = deque([candids])
+    for _ in range(MAX_RUNS):
+        if not parts:
+            break
+        part = parts.popleft()
+        try:
+            found |= run(part)
+        except StuckError:
+            raise
+        except TooSlow as error:
+            return _Answer(found, reason or str(error), candid)
+        except LostConnection:
+            raise
+        except FilterError as error:
+            reason = reason or str(error)
+            if len(part) > 1:
+                parts += [part[: len(part) // 2], part[len(part) // 2 :]]
+            elif candid is None:
+                reason, candid = str(error), part[0]
+    return _Answer(found, reason, candid)

@@ -8,6 +8,7 @@ from typing import Any
 from boom_streams import names
 from boom_streams.archive.objects import BOOKS
 from boom_streams.filters.document import Filter
+from boom_streams.filters.language.cost import CURVE
 from boom_streams.filters.language.paths import inputs
 from boom_streams.surveys import get_survey
 
@@ -58,4 +59,4 @@ def _curve(name: str, days: float, seen: Any) -> dict[str, Any]:
         seen,
     ]
     curve = {"$ifNull": [{"$first": f"$aux.{name}"}, []]}
-    return {"$filter": {"input": curve, "as": "point", "cond": {"$and": conditions}}}
+    return {"$slice": [{"$filter": {"input": curve, "as": "point", "cond": {"$and": conditions}}}, -CURVE]}
