@@ -55,14 +55,14 @@ class _Stage:
             if not chosen or not filters:
                 continue
             matches, failures = self._evaluator.evaluate([fields[index] for index in chosen], filters)
-            for failure in failures:
-                log.warning("filter %s is suspended: %s", failure.filter.name, failure.reason)
-                self._store.suspend(failure.filter, failure.reason)
-                self._loaded = float("-inf")
             passed: dict[int, list[Match]] = {}
             for match in matches:
                 passed.setdefault(chosen[match.index], []).append(match)
             self._publish(work, fields, passed, results)
+            for failure in failures:
+                log.warning("filter %s is suspended: %s", failure.filter.name, failure.reason)
+                self._store.suspend(failure.filter, failure.reason, failure.candid)
+                self._loaded = float("-inf")
         return results
 
     def _reload(self) -> None:

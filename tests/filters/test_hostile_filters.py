@@ -90,7 +90,7 @@ def test_one_that_mongodb_does_not_interrupt_is_at_fault_and_is_ended(database: 
 
 def test_a_filter_sees_the_newest_points_of_a_long_light_curve_in_flight_and_in_the_archive(database: Any) -> None:
     (one,) = alerts(1)
-    curve = np.frombuffer(bson.decode(one.record["series"].raw)["prv_candidates"], ZTF.SERIES["prv_candidates"])
+    curve = ZTF.series["prv_candidates"].loads(bson.decode(one.record["series"].raw)["prv_candidates"])
     long = curve.repeat(24_000)
     long["jd"] -= np.linspace(300, 0, len(long))
     long["candid"][:-1] = np.arange(1000, 1000 + len(long) - 1)
