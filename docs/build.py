@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ from boom_streams.settings import Settings  # noqa: E402
 from boom_streams.surveys import get_survey  # noqa: E402
 from boom_streams.topologies.stage import to_mermaid  # noqa: E402
 from boom_streams.topologies.survey import STAGES  # noqa: E402
+from tests.architecture.floors import FLOORS, needed, room  # noqa: E402
+from tests.architecture.sources import modules, parse  # noqa: E402
 
 
 def topology() -> str:
@@ -139,7 +142,34 @@ def points() -> str:
     return "\n".join(rows)
 
 
+def house() -> str:
+    """Drawing of the rooms, floor by floor, with what each needs."""
+    present = {room(name) for name, _ in modules()}
+    lines = ["```mermaid", "flowchart TB"]
+    for number, rooms in reversed(list(enumerate(FLOORS))):
+        here = [name for name in rooms if name in present]
+        lines += [f"  subgraph floor{number}[ ]", "    direction LR", *(f"    {name}" for name in here), "  end"]
+    for here, rooms in sorted(needed().items()):
+        lines += [f"  {here} --> {there}" for there in sorted(rooms)]
+    return "\n".join([*lines, "```"])
+
+
+def rooms() -> str:
+    """Table of the rooms, from the top floor down."""
+    files = {name: file for name, file in modules() if name.count(".") == 1}
+    rows = ["| room | what it is for |", "|---|---|"]
+    for floor in reversed(FLOORS):
+        for name in floor:
+            if (file := files.get(f"boom_streams.{name}")) is None:
+                continue
+            text = (ast.get_docstring(parse(file)) or "").split("\n\n")[0].replace("\n", " ").replace("``", "`")
+            folder = f"{name}/" if file.name == "__init__.py" else f"{name}.py"
+            rows.append(f"| `{folder}` | {text} |")
+    return "\n".join(rows)
+
+
 PARTS = {
+    "architecture.md": {"house": house, "rooms": rooms},
     "topology.md": {"topology": topology},
     "operation.md": {"settings": settings, "commands": commands},
     "records.md": {"models": models, "filtered": filtered, "points": points},

@@ -6,23 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture.floors import FLOORS, floor, room
 from tests.architecture.sources import imported, modules, parse
-
-#: From the ground up; a module imports only from its own floor and those below.
-FLOORS = (
-    ("errors", "names", "topologies"),
-    ("avro", "astro", "settings"),
-    ("surveys", "kafka", "services"),
-    ("lightcurves", "publish", "schema"),
-    ("archive", "ingest"),
-    ("filters", "crossmatch", "access", "models"),
-    ("catalogs", "synthetic"),
-    ("tables", "operate"),
-    ("agents",),
-    ("main", "demo"),
-    ("page",),
-    ("cli", "api", "web", "testing"),
-)
 
 #: Modules that lie loose in ``boom_streams/``; everything else has a room.
 LOOSE = {"main", "settings", "names", "errors", "testing"}
@@ -37,16 +22,6 @@ PURE = {"astro", "avro", "surveys", "lightcurves", "models", "schema", "syntheti
 EXCEPTIONS = {("boom_streams", "boom_streams.main.build_app"), ("boom_streams", "boom_streams.errors.BoomError")}
 
 MODULES = [pytest.param(name, file, id=name) for name, file in modules()]
-
-
-def room(module: str) -> str:
-    """First name below the package: a folder, or a module that lies loose."""
-    return [*module.split("."), ""][1]
-
-
-def floor(module: str) -> int:
-    """Number of the floor of a module; the package itself is below all."""
-    return next((number for number, rooms in enumerate(FLOORS) if room(module) in rooms), -1)
 
 
 @pytest.mark.parametrize(("name", "file"), MODULES)
