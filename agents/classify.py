@@ -126,7 +126,9 @@ class Classifier:
         scorer = self._scorers[survey.name]
         if not scorer.versions:
             return scorer.without_models(len(admitted))
-        images, reasons = triplets([bson.decode(fields["cutouts"].raw) for fields, _, _ in admitted])
+        images, reasons = triplets(
+            [bson.decode(fields["cutouts"].raw) for fields, _, _ in admitted], survey.stamps.names
+        )
         subjects = [
             Subject(
                 bson.decode(fields["alert"]["candidate"].raw),

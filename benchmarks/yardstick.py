@@ -21,9 +21,9 @@ import numpy as np
 from boom_streams.avro.containers import single_record
 from boom_streams.errors import BoomError
 from boom_streams.models import History, Scorer, Subject
-from boom_streams.models.features import ACAI, BTSBOT
-from boom_streams.models.images import SIZE, STAMPS
+from boom_streams.models.images import CHANNELS, SIZE
 from boom_streams.settings import Settings
+from boom_streams.surveys.ztf.models import ACAI, BTSBOT
 
 __all__ = ["MODELS", "MODELS_MS", "REFERENCE", "at_reference", "measure", "slowness"]
 
@@ -78,7 +78,7 @@ def slowness(measured: Mapping[str, float]) -> float:
 def _models_ms(folder: Path) -> float:
     """CPU milliseconds an alert of the six models, on one core; images and numbers are noise, the time is the same."""
     noise = np.random.default_rng(1)
-    images = noise.random((_ALERTS, SIZE, SIZE, len(STAMPS)), np.float32)
+    images = noise.random((_ALERTS, SIZE, SIZE, CHANNELS), np.float32)
     subjects = [Subject(dict.fromkeys((*ACAI, *BTSBOT), 0.5), History(*[0.5] * 5))] * _ALERTS
     scorer = Scorer(folder, _NAMES)
     if scorer.absent:

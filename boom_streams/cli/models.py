@@ -61,13 +61,13 @@ def list_models() -> None:
     """List all models: version, whether it is installed and asked, and what a score near 1 means."""
     from boom_streams.cli.tables import PlainTable, show
     from boom_streams.models.files import state
-    from boom_streams.models.registry import MODELS
+    from boom_streams.models.registry import known_models
 
     folder, asked = _asked(())
     table = PlainTable(f"models in {folder}")
     for column in ("name", "version", "file", "asked", "a score near 1 means"):
         table.add_column(column, overflow="fold")
-    for name, model in MODELS.items():
+    for name, model in known_models().items():
         table.add_row(name, model.version, state(folder, name), "yes" if name in asked else "no", model.what)
     show(table)
 
@@ -94,13 +94,13 @@ def verify(names: tuple[str, ...]) -> None:
 
 def _asked(names: tuple[str, ...]) -> tuple[Path, list[str]]:
     """Folder of the models, and which are meant: the named ones, else those that this broker asks."""
-    from boom_streams.models.registry import MODELS
+    from boom_streams.models.registry import known_models
     from boom_streams.settings import settings
 
     config = settings()
-    wanted = list(names or config.models)
+    wanted, known = list(names or config.models), known_models()
     for name in wanted:
-        if name not in MODELS:
+        if name not in known:
             where = "" if names else " (setting BOOM_MODELS)"
-            raise click.UsageError(f"no model is called {name!r}{where}; there are {', '.join(MODELS)}")
+            raise click.UsageError(f"no model is called {name!r}{where}; there are {', '.join(known)}")
     return config.models_folder, wanted

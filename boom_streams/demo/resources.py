@@ -13,7 +13,7 @@ from boom_streams.errors import DownloadError
 from boom_streams.ingest.download import Progress, unreachable
 from boom_streams.models.files import ADDRESS, state
 from boom_streams.models.install import install
-from boom_streams.models.registry import MODELS, models_of
+from boom_streams.models.registry import known_models, models_of
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
@@ -47,7 +47,7 @@ def install_models(
     names = models_of("ZTF", config.models)
     absent = [name for name in names if state(folder, name) == "absent"]
     if absent:
-        url = f"{address.rstrip('/')}/{MODELS[absent[0]].file}"
+        url = f"{address.rstrip('/')}/{known_models()[absent[0]].file}"
         if problem := unreachable(url, _PATIENCE):
             say(f"the models cannot be had: {problem}")
         else:

@@ -2,7 +2,7 @@
 
 from boom_streams.models.features import History, history
 from boom_streams.models.images import triplets
-from boom_streams.models.registry import MODELS, Model, models_of
+from boom_streams.models.registry import Model, known_models, models_of
 from boom_streams.models.scores import Scorer, Scores, Subject
 
-__all__ = ["MODELS", "History", "Model", "Scorer", "Scores", "Subject", "history", "models_of", "triplets"]
+__all__ = ["History", "Model", "Scorer", "Scores", "Subject", "history", "known_models", "models_of", "triplets"]

@@ -14,24 +14,26 @@ import numpy as np
 from boom_streams.astro.fits import Image, pixels
 from boom_streams.errors import BadRecord
 
-__all__ = ["SIZE", "STAMPS", "triplet", "triplets"]
+__all__ = ["CHANNELS", "SIZE", "triplet", "triplets"]
 
 #: Width and height of the models' images, pixels.
 SIZE = 63
 
-#: The stamps of an alert in the models' order of channels.
-STAMPS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
+#: Science, template, difference.
+CHANNELS = 3
 
 _PADDING = 1e-9
 
 
-def triplets(alerts: Sequence[Mapping[str, bytes]]) -> tuple[Image, list[str | None]]:
+def triplets(alerts: Sequence[Mapping[str, bytes]], names: Sequence[str]) -> tuple[Image, list[str | None]]:
     """Images of each alert.
 
     Parameters
     ----------
     alerts : sequence of mapping
-        Stamps of each alert as received, by the names in `STAMPS`.
+        Stamps of each alert as received, by name.
+    names : sequence of str
+        Names of the stamps in the order of channels (`boom_streams.surveys.Stamps.names`).
 
     Returns
     -------
@@ -40,17 +42,17 @@ def triplets(alerts: Sequence[Mapping[str, bytes]]) -> tuple[Image, list[str | N
     reasons : list of str or None
         Why an alert has no images.
     """
-    images = np.zeros((len(alerts), SIZE, SIZE, len(STAMPS)), np.float32)
+    images = np.zeros((len(alerts), SIZE, SIZE, CHANNELS), np.float32)
     reasons: list[str | None] = [None] * len(alerts)
     for index, stamps in enumerate(alerts):
         try:
-            images[index] = triplet(stamps)
+            images[index] = triplet(stamps, names)
         except BadRecord as error:
             reasons[index] = str(error)
     return images, reasons
 
 
-def triplet(stamps: Mapping[str, bytes]) -> Image:
+def triplet(stamps: Mapping[str, bytes], names: Sequence[str]) -> Image:
     """Images of one alert, shape (63, 63, 3).
 
     Raises
@@ -58,8 +60,8 @@ def triplet(stamps: Mapping[str, bytes]) -> Image:
     BadRecord
         If a stamp is missing, cannot be read, is larger than 63 x 63, or has no pixel other than 0; the text names it.
     """
-    image = np.full((SIZE, SIZE, len(STAMPS)), _PADDING, np.float32)
-    for channel, name in enumerate(STAMPS):
+    image = np.full((SIZE, SIZE, CHANNELS), _PADDING, np.float32)
+    for channel, name in enumerate(names):
         stamp = stamps.get(name)
         if not stamp:
             raise BadRecord(f"{name} is missing")

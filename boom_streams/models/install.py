@@ -1,6 +1,6 @@
 """Installing the models: their files come from where they are published, and are known by their checksums.
 
-* A file is there only when its sha256 is one of those in `boom_streams.models.files.FILES`
+* A file is there only when its sha256 is one of those in `boom_streams.surveys.model.ModelFiles`
 * Verifying a model reads its checksum, loads it as the workers do, and runs it once on a made-up alert
 """
 
@@ -16,11 +16,11 @@ import numpy as np
 
 from boom_streams.errors import BoomError
 from boom_streams.ingest.download import Progress, download
-from boom_streams.models.features import ACAI, History
-from boom_streams.models.files import ADDRESS, FILES, state
-from boom_streams.models.images import SIZE, STAMPS
-from boom_streams.models.registry import MODELS, Model
+from boom_streams.models.files import ADDRESS, state
+from boom_streams.models.images import CHANNELS, SIZE
+from boom_streams.models.registry import Model, known_models
 from boom_streams.models.scores import Scorer, Subject
+from boom_streams.surveys.model import History
 
 __all__ = ["Installed", "install", "verify"]
 
@@ -48,7 +48,7 @@ def install(
     folder
         Where the files are to be; it is made.
     names
-        Which models, of `boom_streams.models.registry.MODELS`.
+        Which models, of `boom_streams.models.registry.known_models`.
     address
         Folder of the web that has the files; a mirror may have either of a model's known files.
     progress
@@ -59,25 +59,25 @@ def install(
     DownloadError
         If a file cannot be had, or is none of the known ones.
     """
-    return [_install_one(folder, MODELS[name], address, progress) for name in names]
+    return [_install_one(folder, known_models()[name], address, progress) for name in names]
 
 
 def verify(folder: Path, name: str) -> str:
     """What is wrong with a model; empty if nothing is."""
     found = state(folder, name)
     if found == "absent":
-        return f"{folder / MODELS[name].file} is absent; `boom-streams models install {name}` fetches it"
+        return f"{folder / known_models()[name].file} is absent; `boom-streams models install {name}` fetches it"
     if found != "installed":
-        return f"{folder / MODELS[name].file} is damaged or another version; delete it and install it again"
+        return f"{folder / known_models()[name].file} is damaged or another version; delete it and install it again"
     try:
-        (scores,) = Scorer(folder, [name]).score([_made_up()], _image(), [None])
+        (scores,) = Scorer(folder, [name]).score([_made_up(name)], _image(), [None])
     except Exception as error:  # whatever ONNX Runtime finds
-        return f"{folder / MODELS[name].file} does not run: {error}"
+        return f"{folder / known_models()[name].file} does not run: {error}"
     return scores.unscored.get(name, "")
 
 
 def _install_one(folder: Path, model: Model, address: str, progress: Progress) -> Installed:
-    files, there = FILES[model.name], state(folder, model.name)
+    files, there = model.files, state(folder, model.name)
     if there == "installed":
         return Installed(model.name, "is installed", True)
     if files.published is None and address == ADDRESS:
@@ -94,12 +94,11 @@ def _install_one(folder: Path, model: Model, address: str, progress: Progress) -
     return Installed(model.name, f"installed, {os.path.getsize(file)} bytes from {url}", True)
 
 
-def _made_up() -> Subject:
+def _made_up(name: str) -> Subject:
     """Numbers for a run; what they say does not matter."""
-    candidate = dict.fromkeys(ACAI, 1.0)
-    return Subject(candidate, History(*[1.0] * len(History._fields)))
+    return Subject(dict.fromkeys(known_models()[name].fields, 1.0), History(*[1.0] * len(History._fields)))
 
 
 def _image() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    shape: Sequence[int] = (1, SIZE, SIZE, len(STAMPS))
+    shape: Sequence[int] = (1, SIZE, SIZE, CHANNELS)
     return np.full(shape, 1 / math.prod((SIZE, SIZE)), np.float32)

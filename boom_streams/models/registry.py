@@ -1,55 +1,19 @@
-"""The models that this broker knows: names, versions, files."""
+"""The models that this broker knows: those of all surveys."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping
 
 from boom_streams.errors import SettingsError
+from boom_streams.surveys import get_survey, known_surveys
+from boom_streams.surveys.model import Model
 
-__all__ = ["MODELS", "Model", "models_of"]
-
-
-class Model(NamedTuple):
-    """A model as its authors publish it, converted to ONNX."""
-
-    name: str
-    """Field of ``classifications``."""
-    version: str
-    file: str
-    images: str
-    """Name of the input that takes the images."""
-    numbers: str
-    """Name of the input that takes the numbers; empty: the model looks at the images alone."""
-    features: Literal["acai", "btsbot", ""]
-    """Which numbers, of `boom_streams.models.features`."""
-    what: str
-    """What a score near 1 means."""
-    survey: str = "ZTF"
-    """Whose alerts it was trained on."""
+__all__ = ["Model", "known_models", "models_of"]
 
 
-_ACAI = "d1_dnn_20201130"
-
-MODELS = {
-    model.name: model
-    for model in (
-        *(
-            Model(f"acai_{letter}", _ACAI, f"acai_{letter}.{_ACAI}.onnx", "triplets", "features", "acai", what)
-            for letter, what in (
-                ("h", "in a host galaxy"),
-                ("n", "in the nucleus of its host"),
-                ("v", "a variable star"),
-                ("o", "without a visible counterpart"),
-                ("b", "bogus"),
-            )
-        ),
-        Model(
-            "btsbot", "v1.0.1", "btsbot-v1.0.1.onnx", "triplet", "metadata", "btsbot", "a bright transient to follow up"
-        ),
-        Model("braai", "d6_m9", "braai_d6_m9.onnx", "conv1_input", "", "", "real, not an artefact"),
-    )
-}
+def known_models() -> Mapping[str, Model]:
+    """Models by name; a name belongs to one survey."""
+    return {model.name: model for survey in known_surveys() for model in get_survey(survey).models}
 
 
 def models_of(survey: str, names: Iterable[str]) -> list[str]:
@@ -60,7 +24,9 @@ def models_of(survey: str, names: Iterable[str]) -> list[str]:
     SettingsError
         If there is no model of such a name.
     """
+    known = known_models()
     for name in names:
-        if name not in MODELS:
-            raise SettingsError(f"no model is called {name!r} (setting BOOM_MODELS); there are {', '.join(MODELS)}")
-    return [name for name in names if MODELS[name].survey == survey]
+        if name not in known:
+            raise SettingsError(f"no model is called {name!r} (setting BOOM_MODELS); there are {', '.join(known)}")
+    own = {model.name for model in get_survey(survey).models}
+    return [name for name in names if name in own]

@@ -12,9 +12,9 @@ import numpy as np
 
 from boom_streams.astro.fits import Image
 from boom_streams.errors import BadRecord
-from boom_streams.models.features import History, acai, btsbot
 from boom_streams.models.files import state
-from boom_streams.models.registry import MODELS, Model
+from boom_streams.models.registry import known_models
+from boom_streams.surveys.model import Features, History, Model
 
 __all__ = ["Scorer", "Scores", "Subject"]
 
@@ -50,7 +50,7 @@ class Scorer:
     folder
         Where the files are; None: nowhere.
     names
-        Which models are asked, of `boom_streams.models.registry.MODELS`.
+        Which models are asked, of `boom_streams.models.registry.known_models`.
 
     Attributes
     ----------
@@ -64,7 +64,8 @@ class Scorer:
         self.versions: dict[str, str] = {}
         self.absent: dict[str, str] = {}
         self._sessions: list[tuple[Model, Any]] = []
-        for model in (MODELS[name] for name in names):
+        known = known_models()
+        for model in (known[name] for name in names):
             try:
                 self._sessions.append((model, _session(folder, model)))
                 self.versions[model.name] = model.version
@@ -86,7 +87,7 @@ class Scorer:
             Their images, or why there are none, as `boom_streams.models.images.triplets` gives them.
         """
         found = self.without_models(len(subjects))
-        numbers = {kind: _numbers(kind, subjects, reasons) for kind in {model.features for model, _ in self._sessions}}
+        numbers = {make: _numbers(make, subjects, reasons) for make in {model.features for model, _ in self._sessions}}
         for model, session in self._sessions:
             rows = numbers[model.features]
             places = [place for place, row in enumerate(rows) if not isinstance(row, str)]
@@ -123,21 +124,17 @@ def _session(folder: Path | None, model: Model) -> Any:
         raise BadModel(f"the model does not load: {error}") from error
 
 
-def _numbers(kind: str, subjects: Sequence[Subject], reasons: Sequence[str | None]) -> list[list[float] | str]:
+def _numbers(
+    make: Features | None, subjects: Sequence[Subject], reasons: Sequence[str | None]
+) -> list[list[float] | str]:
     """Numbers for each alert, or why a model cannot look at it."""
     found: list[list[float] | str] = []
     for subject, reason in zip(subjects, reasons, strict=True):
         try:
-            found.append(reason or _features(kind, subject))
+            found.append(reason or ([] if make is None else make(subject.candidate, subject.past)))
         except BadRecord as error:
             found.append(str(error))
     return found
-
-
-def _features(kind: str, subject: Subject) -> list[float]:
-    if kind == "acai":
-        return acai(subject.candidate)
-    return btsbot(subject.candidate, subject.past) if kind == "btsbot" else []
 
 
 def _run(

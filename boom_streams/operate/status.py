@@ -160,10 +160,11 @@ def _absent_catalogs(settings: Settings, store: CatalogStore) -> list[str]:
 
 def _absent_models(settings: Settings) -> list[str]:
     """Say which configured models are not in this machine's folder."""
-    from boom_streams.models.registry import MODELS
+    from boom_streams.models.registry import known_models
 
     folder = settings.models_folder
-    absent = [name for name in settings.models if name not in MODELS or not (folder / MODELS[name].file).is_file()]
+    known = known_models()
+    absent = [name for name in settings.models if name not in known or not (folder / known[name].file).is_file()]
     hint = "install them with `boom-streams models install`"
     return [f"models that are not in {folder}: {', '.join(absent)}; {hint}"] if absent else []
 

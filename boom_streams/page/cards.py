@@ -14,7 +14,7 @@ from astropy.coordinates import Angle
 from bson import json_util
 
 from boom_streams.astro import times
-from boom_streams.models.registry import MODELS
+from boom_streams.models.registry import known_models
 from boom_streams.page.axes import round_number
 from boom_streams.page.curves import Plot, plot
 from boom_streams.page.matches import CatalogMatches, catalog_matches
@@ -234,7 +234,7 @@ def _scores(classifications: Sequence[Mapping[str, Any]], others: Mapping[str, f
     values = {**others, **{entry["classifier"]: entry["score"] for entry in classifications}}
     found = []
     for name, score in sorted(values.items()):
-        model = MODELS.get(name)
+        model = known_models().get(name)
         version = versions.get(name) or (model.version if model else "")
         found.append(Score(name, score, version, model.what if model else ""))
     return found

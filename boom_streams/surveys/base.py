@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from boom_streams.avro.schemas import Schema
 from boom_streams.errors import BadRecord
+from boom_streams.surveys.model import Model
 from boom_streams.surveys.packed_points import Points
 from boom_streams.surveys.rights import Rights
 from boom_streams.surveys.series import Role, Series
@@ -128,6 +129,8 @@ class Survey(ABC):
         The images of an alert.
     magnitude
         Fields of the candidate with the AB magnitude and its error.
+    models
+        Models that look at its alerts.
     document
         Top-level fields that the alerts' documents have beside ``_id``, ``objectId``, ``candidate`` and
         ``coordinates``.
@@ -142,6 +145,7 @@ class Survey(ABC):
     rights: ClassVar[Rights]
     stamps: ClassVar[Stamps]
     magnitude: ClassVar[tuple[str, str]] = ("magpsf", "sigmapsf")
+    models: ClassVar[tuple[Model, ...]] = ()
     document: ClassVar[tuple[str, ...]] = ()
     documentation: ClassVar[Mapping[str, str]] = {}
 

@@ -16,7 +16,7 @@ from boom_streams.agents.delivery.loop import Record
 from boom_streams.archive import Archive, ensure
 from boom_streams.errors import SettingsError
 from boom_streams.kafka import partitions
-from boom_streams.models import MODELS
+from boom_streams.models import known_models
 from boom_streams.schema import records as schemas
 from boom_streams.settings import Settings
 from tests.support import chain
@@ -152,7 +152,7 @@ def test_a_real_alert_gets_the_scores_that_were_published(make_settings: Callabl
     scores = value["classifications"]
     assert scores["acai_v"] > 0.99
     assert all(scores[name] < 0.01 for name in ("acai_h", "acai_n", "acai_o", "acai_b", "btsbot"))
-    assert value["models"] == {name: MODELS[name].version for name in scores}
+    assert value["models"] == {name: known_models()[name].version for name in scores}
     assert (value["unscored"], again) == ({}, value)
 
 

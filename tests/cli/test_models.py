@@ -10,12 +10,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from boom_streams.cli import cli
-from boom_streams.models import MODELS
-from boom_streams.models.files import ADDRESS, FILES, OnnxFile, state
+from boom_streams.models import known_models
+from boom_streams.models.files import ADDRESS, state
 from boom_streams.models.install import install, verify
 from boom_streams.settings import settings
+from boom_streams.surveys.model import OnnxFile
+from boom_streams.surveys.ztf.packets import Ztf
 from tests.support.http_server import Server, serving
 
+MODELS = known_models()
 NAMES = ("acai_h", "acai_n", "acai_v", "acai_o", "acai_b", "btsbot")
 
 
@@ -37,8 +40,7 @@ def run(*words: str) -> Result:
 
 
 def test_each_model_has_files_that_are_told_apart() -> None:
-    assert FILES.keys() == MODELS.keys()
-    sums = [sha256 for files in FILES.values() for sha256 in files.sha256]
+    sums = [sha256 for model in MODELS.values() for sha256 in model.files.sha256]
     assert len(set(sums)) == len(sums) == 13
     assert all(len(sha256) == 64 for sha256 in sums)
     assert ADDRESS.startswith("https://")
@@ -66,7 +68,7 @@ def test_installed_listed_and_verified(mirror: Server, tmp_path: Path) -> None:
 def test_what_is_published_in_another_form_is_said(mirror: Server, tmp_path: Path) -> None:
     refused = run("install", "braai")
     assert refused.exit_code == 1
-    assert FILES["braai"].weights in refused.output
+    assert MODELS["braai"].files.weights in refused.output
     assert (mirror.asked, list(tmp_path.iterdir())) == ([], [])
     assert run("install", "braai", "--from", f"{mirror.address}m/").exit_code == 0
     assert run("verify", "braai").output == "braai: runs\n"
@@ -90,7 +92,8 @@ def test_a_damaged_file_is_told(mirror: Server, tmp_path: Path) -> None:
 def test_a_known_file_that_does_not_load_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / MODELS["acai_h"].file).write_bytes(b"damaged")
     known = OnnxFile(hashlib.sha256(b"damaged").hexdigest(), 7)
-    monkeypatch.setitem(FILES, "acai_h", FILES["acai_h"]._replace(converted=known))
+    changed = MODELS["acai_h"]._replace(files=MODELS["acai_h"].files._replace(converted=known))
+    monkeypatch.setattr(Ztf, "models", (*Ztf.models[1:], changed))
     assert "does not load" in verify(tmp_path, "acai_h")
 
 

@@ -21,7 +21,10 @@ from hypothesis import strategies as st
 
 from boom_streams.astro.fits import pixels
 from boom_streams.errors import BadRecord
-from boom_streams.models.images import SIZE, STAMPS, triplet, triplets
+from boom_streams.models.images import SIZE, triplet, triplets
+from boom_streams.surveys import get_survey
+
+STAMPS = get_survey("ZTF").stamps.names
 
 
 def with_astropy(stamp: bytes) -> Any:
@@ -84,7 +87,7 @@ def test_real_stamps_are_as_astropy_reads_them(shared: Path) -> None:
         np.testing.assert_array_equal(values, expected)
         read += 1
         if max(values.shape) <= SIZE and np.any(np.nan_to_num(values)):
-            image = triplet(dict.fromkeys(STAMPS, stamp))
+            image = triplet(dict.fromkeys(STAMPS, stamp), STAMPS)
             for channel in range(3):
                 np.testing.assert_allclose(image[..., channel], normalised(expected), rtol=1e-6, atol=0)
     assert read > 2500
@@ -118,7 +121,7 @@ def test_any_image_is_as_astropy_reads_it(
     stamp = fits_bytes(values, cards=cards, packed=packed)
     np.testing.assert_array_equal(pixels(stamp), with_astropy(stamp))
     if np.any(np.where(np.isfinite(values), values, 0)):
-        image = triplet(dict.fromkeys(STAMPS, stamp))
+        image = triplet(dict.fromkeys(STAMPS, stamp), STAMPS)
         np.testing.assert_allclose(image[..., 1], normalised(with_astropy(stamp)), rtol=1e-6)
 
 
@@ -154,7 +157,9 @@ GOOD = fits_bytes(np.ones((63, 63), np.float32))
     ],
 )
 def test_what_cannot_be_an_image_has_a_reason(stamp: bytes, reason: str) -> None:
-    found, reasons = triplets([{**dict.fromkeys(STAMPS, GOOD), "cutoutTemplate": stamp}, dict.fromkeys(STAMPS, GOOD)])
+    found, reasons = triplets(
+        [{**dict.fromkeys(STAMPS, GOOD), "cutoutTemplate": stamp}, dict.fromkeys(STAMPS, GOOD)], STAMPS
+    )
     assert reasons[0] is not None
     assert reasons[0].startswith(reason)
     assert reasons[1] is None

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boom_streams.models import MODELS, History, Scorer, Subject, history
+from boom_streams.models import History, Scorer, Subject, history, known_models
 from boom_streams.surveys import get_survey, packed_points
 
 ZTF = get_survey("ZTF")
 PUBLISHED = {"btsbot": "expected_scores", "braai": "new_drb", **{f"acai_{x}": f"acai_{x}" for x in "hvonb"}}
+
+MODELS = known_models()
 
 
 @pytest.fixture(scope="module")

@@ -23,14 +23,15 @@ from boom_streams.astro.fits import pixels
 from boom_streams.astro.photometry import ZP_NJY
 from boom_streams.cli import cli
 from boom_streams.errors import BoomError
-from boom_streams.models import Scorer, Subject, features, history, triplets
-from boom_streams.models.images import STAMPS
+from boom_streams.models import History, Scorer, Subject, history, triplets
 from boom_streams.surveys import Alert, get_survey
+from boom_streams.surveys.ztf import models
 from boom_streams.synthetic import Night, make_night, schema
 from boom_streams.synthetic.population import KINDS
 from boom_streams.synthetic.stamps import moffat
 
 ALERTS = 150
+STAMPS = get_survey("ZTF").stamps.names
 Packet = dict[str, Any]
 
 
@@ -111,7 +112,7 @@ def test_all_numbers_are_finite(packets: list[Packet]) -> None:
             assert all(math.isfinite(value) for value in point.values() if isinstance(value, float))
         empty = {name for name, value in packet["candidate"].items() if value is None}
         assert empty <= {"objectidps3"}
-        assert len(features.acai(packet["candidate"])) == 25
+        assert len(models.acai(packet["candidate"], History(*[0.0] * 5))) == 25
 
 
 def test_every_kind_is_there_and_the_truth_joins(
@@ -227,7 +228,7 @@ def test_stamps_are_fits_and_their_difference_is_exact(packets: list[Packet]) ->
             file.verify("exception")
             np.testing.assert_array_equal(file[0].data, pixels(packets[0][name]["stampData"]))
     stamps = [{name: packet[name]["stampData"] for name in STAMPS} for packet in packets]
-    assert set(triplets(stamps)[1]) == {None}
+    assert set(triplets(stamps, STAMPS)[1]) == {None}
 
 
 def test_the_source_is_in_the_difference(packets: list[Packet], truth: dict[int, dict[str, str]]) -> None:
@@ -255,7 +256,7 @@ def test_real_models_take_it_for_what_it_is(
         Subject(alert.document["candidate"], history(survey, alert.series, alert.jd, alert.programid))
         for alert in alerts
     ]
-    images, reasons = triplets([alert.cutouts for alert in alerts])
+    images, reasons = triplets([alert.cutouts for alert in alerts], STAMPS)
     names = ("acai_h", "acai_n", "acai_v", "acai_b", "braai")
     found = Scorer(shared / "models", names).score(subjects, images, reasons)
     scores = defaultdict(list)
