@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from boom_streams.cli.pages import PAGE, make_page, save_page
-from boom_streams.cli.plain import echo, echo_json
+from boom_streams.cli.plain import echo, echo_json, plain
+
+if TYPE_CHECKING:
+    from boom_streams.publish.results import Passing
+    from boom_streams.settings import Settings
 
 __all__ = ["command"]
 
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _START = click.Choice(["earliest", "latest"])
+
+#: Records that are passed over and named; the rest is counted.
+_TOLD = 5
 
 
 @click.command("consume")
@@ -38,54 +44,122 @@ def command(
     """Show the alerts that passed the filter NAME: as a table, JSON lines, Avro files or a page.
 
     A topic may be named as well (ztf.filtered has the results of all filters). An alert that was
-    delivered twice is shown once.
+    delivered twice is shown once. In JSON candid_text is candid as a text: jq and JavaScript round long numbers.
 
     \b
     Examples:
       boom-streams consume fast
-      boom-streams consume fast --json | jq .objectId
+      boom-streams consume fast --json | jq -r .candid_text
       boom-streams consume fast --avro-dir alerts/ --from latest --timeout 3600
       boom-streams consume fast --page fast.html
     """  # noqa: D301 - click needs the real backspace
-    from boom_streams.publish.results import Passing, passing
     from boom_streams.settings import settings
 
-    found: list[Passing] = []
-    actions: list[Callable[[Passing], None]] = []
-    if avro_dir is not None:
-        avro_dir.mkdir(parents=True, exist_ok=True)
-        actions.append(lambda alert: _save(avro_dir, alert))
-    if as_json:
-        actions.append(lambda alert: echo_json(_plain(alert.alert)))
-    if page is not None or not (as_json or avro_dir):
-        actions.append(found.append)
-    count = 0
-    for alert in passing(settings(), name, latest=start == "latest", quiet_seconds=timeout):
-        for act in actions:
-            act(alert)
-        count += 1
-        if count == limit:
-            break
-    if not as_json and avro_dir is None:
-        from boom_streams.cli.tables import passing_table, show
+    found = _Found(as_json, avro_dir, page is not None)
+    if not _without_topic(settings(), name):
+        ended = found.read(settings(), name, start == "latest", timeout, limit)
+        if not as_json and avro_dir is None and found.rows:
+            from boom_streams.cli.tables import passing_table, show
 
-        show(passing_table([row for alert in found for row in alert.rows()], f"{count} alerts of {name}"))
-    elif avro_dir is not None:
-        echo(f"{count} alerts in {avro_dir}", err=True)
-    if page is not None:
-        from boom_streams.page import Night
+            show(passing_table(found.rows, f"{found.count} alert{'s' * (found.count != 1)} of {name}"))
+        if avro_dir is not None:
+            echo(f"{found.count} alerts in {avro_dir}", err=True)
+        if page is not None:
+            from boom_streams.page import Night
 
-        echo(f"page: {save_page(make_page(settings(), Night(name), found), page)}", err=True)
+            echo(f"page: {save_page(make_page(settings(), Night(name), found.alerts), page)}", err=True)
+        if not found.count and not ended:
+            echo(_nothing(settings(), name), err=True)
+        if ended:
+            raise SystemExit(130)
 
 
-def _save(folder: Path, alert: Any) -> None:
-    (folder / f"{alert.alert['candid']}.avro").write_bytes(alert.container)
+class _Found:
+    """What is done with each alert, and what is kept of them for the end."""
+
+    def __init__(self, as_json: bool, avro_dir: Path | None, page: bool) -> None:
+        self._json, self._folder, self._page = as_json, avro_dir, page
+        self._skipped = 0
+        self.count = 0
+        self.rows: list[dict[str, Any]] = []
+        self.alerts: list[Passing] = []
+
+    def read(self, settings: Settings, name: str, latest: bool, timeout: float, limit: int | None) -> bool:
+        """Read alerts until the limit, or none has come for a while; whether Ctrl-C has ended it."""
+        from boom_streams.publish.results import passing
+
+        try:
+            for alert in passing(settings, name, latest=latest, quiet_seconds=timeout, skip=self._skip):
+                self._take(alert)
+                if self.count == limit:
+                    break
+        except KeyboardInterrupt:
+            return True
+        finally:
+            if self._skipped > _TOLD:
+                echo(f"{self._skipped - _TOLD} more records are passed over", err=True)
+        return False
+
+    def _take(self, alert: Passing) -> None:
+        from boom_streams.publish.results import for_json
+
+        self.count += 1
+        if self._folder is not None:
+            _save(self._folder, alert)
+        if self._json:
+            echo_json(for_json(alert.alert))
+        elif self._folder is None:
+            self.rows += alert.rows()
+        if self._page:
+            self.alerts.append(alert)
+
+    def _skip(self, reason: str) -> None:
+        self._skipped += 1
+        if self._skipped <= _TOLD:
+            echo(plain(reason, 300), err=True)
 
 
-def _plain(value: Any) -> Any:
-    """Without bytes (cutouts), which JSON has no form for."""
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items() if not isinstance(item, bytes)}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
+def _save(folder: Path, alert: Passing) -> None:
+    from boom_streams.errors import BoomError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / alert.file_name).write_bytes(alert.container)
+    except OSError as error:
+        raise BoomError(f"the alert cannot be saved: {error}") from None
+
+
+def _without_topic(settings: Settings, name: str) -> bool:
+    """Say how the filter is that has no topic yet; False if there is a topic, or no such filter."""
+    from boom_streams.errors import BoomError
+    from boom_streams.publish.results import topic_of
+
+    try:
+        topic_of(settings, name)
+    except BoomError:
+        state = _state(settings, name)
+        if state:
+            echo(state, err=True)
+        return bool(state)
+    return False
+
+
+def _nothing(settings: Settings, name: str) -> str:
+    return _state(settings, name) or f"{name}: nothing has come"
+
+
+def _state(settings: Settings, name: str) -> str:
+    """Why nothing comes of a filter; empty if it is not known."""
+    from pymongo.errors import PyMongoError
+
+    from boom_streams.archive.mongo import database
+    from boom_streams.errors import BoomError
+    from boom_streams.filters import FilterStore, state
+
+    try:
+        told = state(FilterStore(database(settings)).get(name))
+    except (BoomError, PyMongoError):
+        return ""
+    if told == "on":
+        return f"filter {name} is active, nothing yet"
+    return f"filter {name} is {told}; `boom-streams filters activate {name}` switches it on"

@@ -45,9 +45,14 @@ def command(survey: str, paths: tuple[Path, ...], rate: float | None, limit: int
     with bar(not quiet) as progress:
         counts = replay(config, name, paths, rate=rate, limit=limit, progress=progress)
     echo(summary(counts))
-    for problem in counts.problems:
+    problems = list(counts.problems)
+    if not counts.alerts:
+        problems.append(f"not one of the {counts.containers} containers has an alert that can be sent")
+    for problem in problems:
         echo(f"Error: {problem}", err=True)
-    if counts.problems:
+    if counts.dead:
+        echo("`boom-streams dead list` says what is wrong with each dead letter", err=True)
+    if problems:
         raise SystemExit(1)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -16,11 +18,20 @@ from boom_streams import names
 from boom_streams.errors import BoomError
 from boom_streams.kafka.clients import consumer, fail, partition_counts, reader_group
 from boom_streams.kafka.offsets import watermarks
+from boom_streams.schema.filtered import filtered_schema
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
 
-__all__ = ["Passing", "decode", "passing", "topic_of"]
+__all__ = ["Passing", "decode", "for_json", "passing", "topic_of"]
+
+#: A topic whose first so many records are none of ours is not one of results.
+_FOREIGN = 100
+
+#: Integers beyond this are not exact in programs that read every number as a 64-bit float: `jq`, JavaScript.
+_EXACT = 1 << 53
+
+_FILE_NAME = re.compile(r"[0-9A-Za-z_-]{1,80}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +54,7 @@ class Passing:
         columns = ("objectId", "candid", "ra", "dec", "band", "magnitude")
         common = {column: self.alert.get(column) for column in columns}
         return [
-            common | {"filter": passed["name"], "annotations": json.loads(passed["annotations"])}
+            common | {"filter": passed["name"], "annotations": _annotations(passed["annotations"])}
             for passed in self.alert["filters"]
         ]
 
@@ -51,6 +62,15 @@ class Passing:
     def identity(self) -> tuple[Any, ...]:
         """What tells it from other results: candid, and versions of the filters."""
         return (self.alert["candid"], *(passed["fid"] for passed in self.alert["filters"]))
+
+    @property
+    def file_name(self) -> str:
+        """Name of its file, which no other result has: the candid, and the filter's version or a digest of several."""
+        candid, *versions = map(str, self.identity)
+        version = versions[0] if len(versions) == 1 else ""
+        if not _FILE_NAME.fullmatch(version):
+            version = hashlib.sha256("\0".join(versions).encode(errors="surrogatepass")).hexdigest()[:16]
+        return f"{candid}_{version}.avro"
 
 
 def decode(container: bytes) -> dict[str, Any]:
@@ -62,12 +82,50 @@ def decode(container: bytes) -> dict[str, Any]:
         If it is none.
     """
     try:
-        (record,) = fastavro.reader(BytesIO(container))
-    except (ValueError, EOFError, KeyError, IndexError) as error:
-        raise BoomError(f"this record is no Avro object container with one alert: {error}") from None
-    if not isinstance(record, dict) or not {"candid", "filters"} <= record.keys():
-        raise BoomError("this record is no alert that passed a filter")
-    return record
+        (record,) = fastavro.reader(BytesIO(container), filtered_schema())
+    except Exception as error:  # whatever a foreign record makes the library do
+        raise BoomError(f"no Avro object container with one alert that passed a filter: {error}") from None
+    return record  # type: ignore[return-value]
+
+
+def for_json(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record as JSON has it.
+
+    Without bytes (cutouts), which JSON has no form for; annotations as an object; ``candid_text`` beside ``candid``,
+    and so for every integer that programs which read numbers as 64-bit floats would round.
+    """
+    made: dict[str, Any] = _plain(record)
+    made["candid_text"] = str(record["candid"])
+    for passed in made["filters"]:
+        text = passed["annotations"]
+        try:
+            passed["annotations"] = _plain(_annotations(text))
+        except RecursionError:
+            passed["annotations"] = {"annotations": text}
+    return made
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    made = {}
+    for name, item in value.items():
+        if not isinstance(item, bytes):
+            made[name] = _plain(item)
+        if isinstance(item, int) and abs(item) > _EXACT:
+            made[f"{name}_text"] = str(item)
+    return made
+
+
+def _annotations(text: str) -> dict[str, Any]:
+    """What a filter says of the alert."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = text
+    return found if isinstance(found, dict) else {"annotations": found}
 
 
 def topic_of(settings: Settings, name: str) -> str:
@@ -88,7 +146,14 @@ def topic_of(settings: Settings, name: str) -> str:
     raise BoomError(f"no filter and no topic {name}; {hint}")
 
 
-def passing(settings: Settings, name: str, *, latest: bool = False, quiet_seconds: float = 5.0) -> Iterator[Passing]:
+def passing(
+    settings: Settings,
+    name: str,
+    *,
+    latest: bool = False,
+    quiet_seconds: float = 5.0,
+    skip: Callable[[str], None] = lambda reason: None,
+) -> Iterator[Passing]:
     """Read the alerts of a filter (or topic), each once, until none has come for some seconds.
 
     Parameters
@@ -101,11 +166,19 @@ def passing(settings: Settings, name: str, *, latest: bool = False, quiet_second
         Begin with the next alert that comes, not with the oldest.
     quiet_seconds
         Seconds without an alert after which the reading ends.
+    skip
+        Told of each record that is passed over, because it is no result of a filter.
+
+    Raises
+    ------
+    BoomError
+        If there is no such topic, or its records are none of ours.
     """
     topic = topic_of(settings, name)
     marks = watermarks(settings, {topic: partition_counts(settings)[topic]})
     client = consumer(settings)
-    seen = set()
+    seen: set[tuple[Any, ...]] = set()
+    foreign = 0
     try:
         client.assign([TopicPartition(topic, p, mark[latest]) for (_, p), mark in marks.items()])
         deadline = time.monotonic() + quiet_seconds
@@ -115,12 +188,23 @@ def passing(settings: Settings, name: str, *, latest: bool = False, quiet_second
                 continue
             if (error := message.error()) is not None:
                 raise fail(settings, error, message.topic() or reader_group(settings), "Read")
-            container = message.value() or b""
-            alert = Passing(decode(container), container)
             deadline = time.monotonic() + quiet_seconds
+            container = message.value() or b""
+            try:
+                alert = Passing(decode(container), container)
+            except BoomError as wrong:
+                foreign += 1
+                if foreign == _FOREIGN and not seen:
+                    raise BoomError(
+                        f"the first {foreign} records of {topic} are no results of filters: {wrong}"
+                    ) from None
+                skip(f"{topic}/{message.partition()}/{message.offset()} is passed over: {wrong}")
+                continue
             if alert.identity not in seen:
                 seen.add(alert.identity)
                 yield alert
                 deadline = time.monotonic() + quiet_seconds
+        if foreign and not seen:
+            raise BoomError(f"the {foreign} records of {topic} that were read are no results of filters")
     finally:
         client.close()

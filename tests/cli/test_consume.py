@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +21,11 @@ from boom_streams import names
 from boom_streams.archive import mongo
 from boom_streams.cli import cli
 from boom_streams.errors import BoomError
+from boom_streams.filters import FilterStore
 from boom_streams.kafka import clients, topics
 from boom_streams.kafka.writer import Writer
 from boom_streams.operate.supervise import environment
-from boom_streams.publish.results import decode, passing
+from boom_streams.publish.results import decode, for_json, passing
 from boom_streams.schema.filtered import filtered_schema
 from boom_streams.settings import Settings
 from tests.support.html_tree import parse
@@ -102,8 +108,81 @@ def test_avro_files_are_the_records_as_they_came(settings: Settings, tmp_path: P
     publish(settings, "filtered.fast", record(7, "fast"))
     run(settings, "fast", "--avro-dir", str(tmp_path / "out"))
     (file,) = (tmp_path / "out").iterdir()
-    assert file.name == "7.avro"
+    assert file.name == "7_v-fast.avro"
     assert decode(file.read_bytes())["cutoutScience"] == b"\x1f\x8b"
+
+
+def test_results_of_two_versions_are_two_files(settings: Settings, tmp_path: Path) -> None:
+    publish(settings, "filtered.fast", record(7, "fast"), record(7, "slow"), record(7, "fast", "slow"))
+    publish(settings, "filtered.fast", record(7, "../../x"), record(7, "fast"))
+    run(settings, "fast", "--avro-dir", str(tmp_path / "out"))
+    names_of_files = sorted(file.name for file in (tmp_path / "out").iterdir())
+    assert len(names_of_files) == 4
+    assert names_of_files[2:] == ["7_v-fast.avro", "7_v-slow.avro"]
+
+
+def test_a_program_gets_exact_ids_and_annotations_as_an_object(settings: Settings) -> None:
+    publish(settings, "filtered.fast", record(2475433850015010009, "fast"))
+    (line,) = run(settings, "fast", "--json").splitlines()
+    alert = json.loads(line)
+    assert alert["candid"] == 2475433850015010009
+    assert alert["candid_text"] == "2475433850015010009"
+    assert alert["filters"][0]["annotations"] == {"age": 3.25, "n": 2}
+
+
+def test_numbers_that_programs_would_round_have_texts_beside_them() -> None:
+    deep = '{"a": ' * 600 + "1" + "}" * 600
+    annotations = ['{"id": 9007199254740993, "small": 7, "far": [{"id": -9007199254740993}]}', "no JSON", deep]
+    made = for_json({"candid": 5, "stamp": b"x", "filters": [{"annotations": text} for text in annotations]})
+    assert (made["candid"], made["candid_text"], "stamp" in made) == (5, "5", False)
+    first, second, third = (passed["annotations"] for passed in made["filters"])
+    assert first == {
+        "id": 9007199254740993,
+        "id_text": "9007199254740993",
+        "small": 7,
+        "far": [{"id": -9007199254740993, "id_text": "-9007199254740993"}],
+    }
+    assert second == {"annotations": "no JSON"}
+    assert json.dumps(third).count("a") >= 600
+
+
+def test_a_foreign_record_is_passed_over_with_a_line(settings: Settings) -> None:
+    other = io.BytesIO()
+    schema = {"type": "record", "name": "t[/b]", "fields": [{"name": "candid", "type": "string"}]}
+    fastavro.writer(other, schema, [{"candid": "../../x"}])
+    foreign = [b"", b"no avro", other.getvalue(), record(1, "fast")[:-40]]
+    publish(settings, "filtered.fast", *foreign, record(1, "fast"), *([b"x"] * 10))
+    output = run(settings, "fast", "--json")
+    lines = output.splitlines()
+    assert [json.loads(line)["candid"] for line in lines if line.startswith("{")] == [1]
+    assert sum("is passed over: no Avro object container" in line for line in lines) == 5
+    assert "filtered.fast/0/0 is passed over" in output
+    assert "9 more records are passed over" in output
+
+
+def test_of_a_filter_that_has_passed_nothing_its_state_is_told(settings: Settings) -> None:
+    store = FilterStore(mongo.database(settings))
+    for name in ("fast", "young"):
+        store.add(name, "ZTF", [{"$match": {"candid": 1}}, {"$project": {"objectId": 1}}], {"ZTF": [1]})
+        store.activate(name)
+    assert "filter fast is active, nothing yet" in run(settings, "fast")
+    assert "filter young is active, nothing yet" in run(settings, "young")
+    store.deactivate("fast")
+    assert "filter fast is off; `boom-streams filters activate fast` switches it on" in run(settings, "fast")
+    assert "ztf.filtered: nothing has come" in run(settings, "ztf.filtered")
+
+
+def test_ctrl_c_shows_what_has_come(settings: Settings) -> None:
+    publish(settings, "filtered.fast", record(1, "fast"))
+    command = [sys.executable, "-m", "boom_streams.cli", "consume", "fast", "--timeout", "60"]
+    process = subprocess.Popen(
+        command, env=os.environ | environment(settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    shown, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "")
+    assert "ZTF21abcde01" in shown
 
 
 def test_the_page_has_a_card_an_alert(settings: Settings, tmp_path: Path) -> None:
@@ -164,5 +243,5 @@ def test_a_filter_that_is_not_there_is_an_error_that_names_the_others(settings: 
 
 def test_a_topic_without_results_is_an_error(settings: Settings) -> None:
     publish(settings, "ztf.raw", b"no avro")
-    with pytest.raises(BoomError, match="no Avro object container"):
+    with pytest.raises(BoomError, match=r"the 1 records of .*ztf\.raw that were read are no results of filters"):
         list(passing(settings, names.topic("ZTF", "raw"), quiet_seconds=2))

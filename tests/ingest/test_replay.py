@@ -253,6 +253,15 @@ def test_the_command_names_what_is_wrong(settings: Settings, tmp_path: Path) -> 
     assert "among the surveys of this broker: ztf" in run(settings, "lsst", str(tmp_path), code=2)
 
 
+def test_a_replay_without_an_alert_fails(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "noise.avro").write_bytes(b"no avro")
+    told = run(settings, "ztf", str(tmp_path), code=1)
+    assert "Error: not one of the 1 containers has an alert that can be sent" in told
+    assert "`boom-streams dead list` says what is wrong" in told
+    (tmp_path / "good.avro").write_bytes(container(alert(1)))
+    assert "`boom-streams dead list` says what is wrong" in run(settings, "ztf", str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [({"partitions": 16}, "`partitions` is 16"), ({"kafka": "127.0.0.1:1"}, "Kafka does not answer at 127.0.0.1:1")],
