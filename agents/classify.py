@@ -63,7 +63,7 @@ def classified_record(fields: Fields, answer: history.Answer, properties: Mappin
     survey = fields["survey"]
     return bson.encode(
         {
-            "v": 1,
+            **bson_records.stated(get_survey(survey)),
             "survey": survey,
             "objectId": fields["objectId"],
             "candid": bson.Int64(fields["candid"]),

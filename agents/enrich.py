@@ -16,9 +16,10 @@ from boom_streams.archive import mongo
 from boom_streams.astro import times
 from boom_streams.astro.sky import cells as cells_of
 from boom_streams.crossmatch import CatalogStore, Crossmatcher, Matches, load_descriptions
-from boom_streams.errors import BadRecord, CatalogError
+from boom_streams.errors import BadRecord, CatalogError, FormatError
 from boom_streams.ingest import raw_records as raw
 from boom_streams.kafka.partitions import raw_partition
+from boom_streams.schema import bson_records, formats
 from boom_streams.settings import Settings
 from boom_streams.surveys import Alert, Survey, get_survey
 from boom_streams.tables import cells
@@ -42,7 +43,7 @@ def make(config: Settings) -> Process:
         alerts: dict[str, list[int]] = {}
         for index, record in enumerate(work.records):
             if record.headers.get("role") == b"margin":
-                sightings[index] = _sighting(work, record, bson.decode(record.value))
+                sightings[index] = _sighting(work, record, _margin(record.value))
             else:
                 alerts.setdefault(record.topic, []).append(index)
         for topic, indices in alerts.items():
@@ -93,7 +94,7 @@ def enriched_record(alert: Alert, received: float, matches: Matches) -> bytes:
     """Encode an enriched record; ``received`` is the time of the raw record, JD (UTC)."""
     return bson.encode(
         {
-            "v": 1,
+            **bson_records.stated(get_survey(alert.survey)),
             "survey": alert.survey,
             "objectId": alert.object_id,
             "candid": bson.Int64(alert.candid),
@@ -131,6 +132,16 @@ def _where(alert: Alert) -> dict[str, Any]:
         "ra": alert.ra,
         "dec": alert.dec,
     }
+
+
+def _margin(value: bytes) -> dict[str, Any]:
+    """A margin record; one of another version is a dead letter and stops nobody, as anybody writes to the raw topic."""
+    found: dict[str, Any] = bson.decode(value)
+    try:
+        formats.MARGIN.check(found.get("v", 1))
+    except FormatError as error:
+        raise BadRecord(str(error)) from None
+    return found
 
 
 def _sighting(work: Work, record: Record, where: Mapping[str, Any]) -> cells.Sighting:

@@ -8,6 +8,7 @@
   x ServiceError: Kafka or MongoDB is absent or misconfigured; says what to do
   x DownloadError: a file cannot be had, or is not what it should be; says which and what to do
   x StoreError: RocksDB failed; the worker ends and is started again
+  x FormatError: another release wrote what is to be read; the worker or command ends, and nothing is changed
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ __all__ = [
     "CatalogError",
     "DownloadError",
     "FilterError",
+    "FormatError",
     "ServiceError",
     "SettingsError",
     "StoreError",
@@ -58,3 +60,7 @@ class DownloadError(BoomError):
 
 class StoreError(BoomError):
     """A table cannot be read or written; no record is to blame."""
+
+
+class FormatError(BoomError):
+    """Another release wrote what is to be read; no record is to blame, and the text says which command helps."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from boom_streams.kafka.limits import MAX_DEAD_BYTES, Headers, record_size
+from boom_streams.schema import formats
 
 __all__ = [
     "FILE",
@@ -148,6 +149,7 @@ def letter_headers(
     """Headers of a dead letter; see `make_letter`. Those of the record keep their order and repetitions."""
     topic, partition, offset = record
     headers: list[tuple[str, bytes | None]] = [
+        ("dead.version", b"%d" % formats.LETTER.version),
         ("dead.stage", _bytes(stage)),
         ("dead.reason", _bytes(_one_line(reason))),
         ("dead.topic", _bytes(topic)),
@@ -174,6 +176,11 @@ def read_letter(
         Headers, key and size of the value of its record.
     at, written
         Its partition and offset, and its timestamp, milliseconds since 1970.
+
+    Raises
+    ------
+    FormatError
+        If a newer release wrote it.
     """
 
     def text(name: str) -> str:
@@ -183,6 +190,7 @@ def read_letter(
         content = headers.get(f"dead.{name}", b"")
         return int(content) if _NUMBER.fullmatch(content) else default
 
+    formats.LETTER.check(max(1, number("version", 1)))
     return DeadLetter(
         survey=survey,
         topic=text("topic"),

@@ -15,12 +15,16 @@ import bson
 import fastavro
 
 from boom_streams.avro.numbers import encode_long
+from boom_streams.schema import formats
 from boom_streams.surveys import Survey
 from boom_streams.surveys.packed_points import Points
 from boom_streams.surveys.series import Role
 
-__all__ = ["Body", "Passed", "decode_filtered", "decode_matches", "encode_body", "filtered_schema"]
+__all__ = ["Body", "Passed", "check_version", "decode_filtered", "decode_matches", "encode_body", "filtered_schema"]
 
+#: Entry of a container's metadata that says the version of the format.
+_VERSION = "boom.version"
+_METADATA = {_VERSION: str(formats.FILTERED.version)}
 _SYNC = b"boom_streams/v1\n"
 _ONE = encode_long(1)  # how many records the container has
 _STAMPS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
@@ -108,9 +112,17 @@ def encode_body(
 
 
 def decode_filtered(value: bytes) -> dict[str, Any]:
-    """Read one filtered record."""
-    (message,) = fastavro.reader(io.BytesIO(value))
+    """Read one filtered record; `FormatError` if a newer release wrote it."""
+    reader = fastavro.reader(io.BytesIO(value))
+    check_version(reader.metadata)
+    (message,) = reader
     return message  # type: ignore[return-value]
+
+
+def check_version(metadata: Mapping[str, Any]) -> None:
+    """Make sure that this release reads a filtered record, from what its container says; `FormatError` if not."""
+    version = str(metadata.get(_VERSION, "1"))
+    formats.FILTERED.check(int(version) if version.isascii() and version.isdigit() else version)
 
 
 def decode_matches(value: bytes) -> dict[str, Any]:
@@ -168,7 +180,7 @@ class _Parts(NamedTuple):
 @cache
 def _parts() -> _Parts:
     stream = io.BytesIO()
-    fastavro.writer(stream, filtered_schema(), [], codec="null", sync_marker=_SYNC)
+    fastavro.writer(stream, filtered_schema(), [], codec="null", sync_marker=_SYNC, metadata=_METADATA)
     fields = _source()["fields"]
     (at,) = (place for place, field in enumerate(fields) if field["name"] == "filters")
     schemas = (

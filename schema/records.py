@@ -23,6 +23,7 @@ class _Record(BaseModel):
 class Margin(_Record):
     """A record of ``<survey>.raw`` with the header ``role: margin``: a position near a partition's edge."""
 
+    v: int = Field(1, description="Version of this record's format; release 0.1.0 did not say it.", ge=1, le=1)
     survey: str = Field(description="Survey, upper case.")
     objectId: str = Field(description="The survey's name of the object.")
     candid: int = Field(description="The survey's number of the alert.")
@@ -32,7 +33,8 @@ class Margin(_Record):
 
 
 class _Envelope(Margin):
-    v: Literal[1] = Field(description="Version of this record's format.")
+    v: int = Field(description="Version of this record's format.", ge=2, le=2)
+    columns: str = Field(description="Fingerprint of the packed columns: see [formats](#formats).")
     programid: int = Field(description="Programme of the observation; ZTF: 1 public, 2 partnership, 3 private.")
     received: float = Field(description="Timestamp of the raw record, Julian date (UTC).")
     alert: dict[str, Any] = Field(description="The alert as stored in `<SURVEY>_alerts`.")
@@ -74,6 +76,7 @@ class Classified(_Envelope):
 class DeadLetter(_Record):
     """Headers of a record of ``<survey>.dead``; key and value are those of the record that could not be processed."""
 
+    version: int = Field(1, alias="dead.version", description="Version of this format; release 0.1.0 did not say it.")
     stage: str = Field(alias="dead.stage", description="Stage that gave up.")
     reason: str = Field(alias="dead.reason", description="What was wrong.")
     topic: str = Field(alias="dead.topic", description="Where the record stood.")

@@ -1,8 +1,9 @@
 """Table ``cells``: which objects of which survey are where, by fine HEALPix cell.
 
 Key: the nested cell at nside 4096 (about 52 arcsec), 8 bytes big-endian, and the survey's name: what stands under a key
-comes from one source topic, whose offsets tell which value is newer. Value: a format byte and BSON with the survey's
-objects in the cell, each with the detections its position is the mean of (ICRS, degrees).
+comes from one source topic, whose offsets tell which value is newer. Value: its format with the fingerprint of the
+columns, and BSON with the survey's objects in the cell, each with the detections its position is the mean of (ICRS,
+degrees).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import bson
 import numpy as np
 
 from boom_streams.astro import sky
+from boom_streams.errors import FormatError
+from boom_streams.schema import formats
 from boom_streams.tables.store import View
 
 __all__ = ["NSIDE", "Sighting", "key", "objects_in", "position", "record"]
@@ -27,9 +30,12 @@ SCATTER_ARCSEC = 3.0
 
 #: Detections that the position of an object is the mean of: the newest so many.
 _KEPT = 64
-_FORMAT = b"\x01"
 _KEY = struct.Struct(">Q")
 _DETECTIONS = np.dtype([("jd", "<f8"), ("candid", "<i8"), ("ra", "<f8"), ("dec", "<f8")])
+
+#: What a value begins with; release 0.1.0 packed the same columns without a fingerprint.
+_MARK = formats.fingerprint({"detections": _DETECTIONS})
+_HEADER = formats.header(formats.CELL, _MARK)
 
 
 @dataclass(slots=True)
@@ -66,10 +72,15 @@ class _Object:
 
 
 def objects_in(value: bytes | None) -> dict[str, np.ndarray[Any, Any]]:
-    """Detections of a survey's objects in a cell, by objectId."""
+    """Detections of a survey's objects in a cell, by objectId; `FormatError` if a newer release wrote them."""
     if not value:
         return {}
-    return {o["objectId"]: np.frombuffer(o["detections"], _DETECTIONS) for o in bson.decode(value[1:])["objects"]}
+    at = len(_HEADER)
+    if not value.startswith(_HEADER):
+        mark, at = formats.read_header(formats.CELL, value)
+        if mark is not None:
+            raise FormatError(f"a value of table cells has columns {mark}; {formats.UPGRADE}")
+    return {o["objectId"]: np.frombuffer(o["detections"], _DETECTIONS) for o in bson.decode(value[at:])["objects"]}
 
 
 def key(cell: int, survey: str) -> bytes:
@@ -157,4 +168,4 @@ def _put(found: _Object, cell: int, detections: np.ndarray[Any, Any] | None) -> 
     else:
         objects[found.object_id] = detections
     listed = [{"objectId": object_id, "detections": objects[object_id].tobytes()} for object_id in sorted(objects)]
-    found.view.put(name, _FORMAT + bson.encode({"objects": listed}))
+    found.view.put(name, _HEADER + bson.encode({"objects": listed}))

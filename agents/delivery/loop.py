@@ -8,8 +8,9 @@ before the last step leaves the records unacknowledged, and they come again.
 Every failure has an owner, who pays for it while the others go on. An error that may be a service's (MongoDB's, or
 Kafka's where a stage asks it) has the service probed: if the probe finds it wrong, the batch is held and tried again,
 and `boom-streams status` says what waits, since when and why. Kafka not taking a stage's output, and RocksDB failing,
-end the process, which is restarted from outside. Anything else is a record's: the batch is halved until the record is
-found, and that becomes a dead letter with the traceback.
+end the process, which is restarted from outside; so does what a newer release wrote, which this one must not touch.
+Anything else is a record's: the batch is halved until the record is found, and that becomes a dead letter with the
+traceback.
 
 When partitions are revoked, Faust waits until what is in hand is acknowledged. What cannot be finished then is
 dropped, with all that came after it in that generation of the consumer: an acknowledgement behind a gap would
@@ -29,8 +30,8 @@ from boom_streams.agents.delivery.batch import Inbox, Process, Record, Result, W
 from boom_streams.agents.delivery.journal import Journal
 from boom_streams.agents.delivery.output import Output, Send
 from boom_streams.agents.delivery.probe import Probe
-from boom_streams.agents.delivery.watchdog import Pulse, fail_stop
-from boom_streams.errors import BadRecord, StoreError
+from boom_streams.agents.delivery.watchdog import Pulse, fail_stop, leave
+from boom_streams.errors import BadRecord, FormatError, StoreError
 from boom_streams.operate.worker_notes import Notes
 from boom_streams.tables.store import StateTable
 
@@ -170,6 +171,10 @@ class Delivery:
             results = checked(work, await self._process(work, generation, alone))
         except (_Dropped, StoreError):
             raise
+        except FormatError as error:
+            where = f"{records[0].topic} or tables"
+            self.notes.waits(self.stage, f"{where}: {error}")
+            leave("%s ends at %s: %s", self.stage, where, error)
         except Exception as error:
             if len(records) > 1:
                 half = len(records) // 2

@@ -9,11 +9,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from boom_streams.errors import EXIT_RESTART
 
-__all__ = ["Pulse", "fail_stop"]
+__all__ = ["Pulse", "fail_stop", "leave"]
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,13 @@ def fail_stop(reason: str, *args: Any) -> None:
     log.critical(reason, *args, exc_info=sys.exc_info()[0] is not None)
     logging.shutdown()
     os._exit(EXIT_RESTART)
+
+
+def leave(reason: str, *args: Any) -> NoReturn:
+    """End the process with a sentence: only a person can help, and nothing that is not acknowledged is lost."""
+    log.critical(reason, *args)
+    logging.shutdown()
+    os._exit(1)
 
 
 class Pulse:

@@ -2,6 +2,7 @@
 
 A packed tile is one BSON document.
 
+* ``v``, ``columns``: version of this format, and fingerprint of the packed columns
 * ``ra``, ``dec``: positions, ICRS degrees; packed little-endian 64-bit floats
 * ``key``: values of the catalogue's ``distance_key``, NaN where there is none; only in mode `distance`
 * ``ends``: where each row ends in ``rows``; packed little-endian 32-bit unsigned integers
@@ -22,9 +23,15 @@ import bson
 import numpy as np
 from numpy.typing import NDArray
 
+from boom_streams.errors import FormatError
+from boom_streams.schema import formats
+
 __all__ = ["Tile", "pack"]
 
 _FLOAT, _END = np.dtype("<f8"), np.dtype("<u4")
+_VERSION = formats.TILE.version
+_MARK = formats.fingerprint({"sources": np.dtype([("ra", _FLOAT), ("dec", _FLOAT), ("key", _FLOAT), ("end", _END)])})
+_STATED = {"v": _VERSION, "columns": _MARK}
 
 
 def pack(ra: Iterable[float], dec: Iterable[float], rows: Sequence[bytes], key: Iterable[float] | None = None) -> bytes:
@@ -42,7 +49,7 @@ def pack(ra: Iterable[float], dec: Iterable[float], rows: Sequence[bytes], key: 
     columns = {"ra": ra, "dec": dec} if key is None else {"ra": ra, "dec": dec, "key": key}
     floats, ends = struct.Struct(f"<{len(rows)}d"), itertools.accumulate(map(len, rows))
     document = {name: floats.pack(*column) for name, column in columns.items()}
-    return bson.encode({**document, "ends": struct.pack(f"<{len(rows)}I", *ends), "rows": b"".join(rows)})
+    return bson.encode({**_STATED, **document, "ends": struct.pack(f"<{len(rows)}I", *ends), "rows": b"".join(rows)})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,8 +65,17 @@ class Tile:
 
     @classmethod
     def unpack(cls, data: bytes) -> Tile:
-        """Make a tile of what `pack` has made."""
+        """Make a tile of what `pack` has made, in this release or in release 0.1.0, which packed the same columns.
+
+        Raises
+        ------
+        FormatError
+            If a newer release made it.
+        """
         document = bson.decode(data)
+        if (version := document.get("v", 1)) != 1 and (version, document.get("columns")) != (_VERSION, _MARK):
+            formats.TILE.check(version)
+            raise FormatError(f"a catalogue's tile has columns {document.get('columns')}; {formats.UPGRADE}")
         positions = np.frombuffer(document["ra"] + document["dec"], _FLOAT).reshape(2, -1)
         key = np.frombuffer(document["key"], _FLOAT) if "key" in document else None
         return cls(positions, key, np.frombuffer(document["ends"], _END), document["rows"])

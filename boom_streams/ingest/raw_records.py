@@ -17,6 +17,7 @@ from boom_streams.astro import sky
 from boom_streams.avro import containers as avro
 from boom_streams.errors import BadRecord
 from boom_streams.kafka.partitions import raw_partition
+from boom_streams.schema import formats
 from boom_streams.surveys.base import Position, Survey
 
 __all__ = [
@@ -152,6 +153,7 @@ def _place(
 def _margin_value(survey: str, at: Position) -> bytes:
     return bson.encode(
         {
+            "v": formats.MARGIN.version,
             "survey": survey,
             "objectId": at.object_id,
             "candid": Int64(at.candid),

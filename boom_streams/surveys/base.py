@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
+
 from boom_streams.avro.schemas import Schema
 from boom_streams.errors import BadRecord
 from boom_streams.surveys.model import Model
@@ -123,6 +125,9 @@ class Survey(ABC):
         What ``jd`` is the time of.
     series
         Light curves by name: one of detections, at most one of limits, at most one of forced photometry.
+    earlier
+        Columns of each series as earlier releases packed them, by the last release that did so: see
+        `boom_streams.schema.formats`.
     rights
         Its programmes, and who may see them.
     stamps
@@ -142,6 +147,7 @@ class Survey(ABC):
     about: ClassVar[str] = ""
     time: ClassVar[str]
     series: ClassVar[Mapping[str, Series]]
+    earlier: ClassVar[Mapping[str, Mapping[str, np.dtype[Any]]]] = {}
     rights: ClassVar[Rights]
     stamps: ClassVar[Stamps]
     magnitude: ClassVar[tuple[str, str]] = ("magpsf", "sigmapsf")

@@ -19,6 +19,7 @@ from boom_streams.errors import BadRecord
 __all__ = [
     "Points",
     "columns",
+    "convert",
     "drop_infinities",
     "dumps",
     "empty",
@@ -120,6 +121,31 @@ def loads(data: bytes, dtype: np.dtype[Any]) -> Points:
     if len(data) % dtype.itemsize:
         raise BadRecord(f"{len(data)} bytes are no whole number of points of {dtype.itemsize} bytes")
     return np.frombuffer(data, dtype)
+
+
+def convert(points: Points, dtype: np.dtype[Any]) -> Points:
+    """Points with other columns: those of the same name, and what is new is missing; never narrower ones.
+
+    Raises
+    ------
+    TypeError
+        If a column cannot hold every value that it had.
+    """
+    if points.dtype == dtype:
+        return points
+    found = empty(len(points), dtype)
+    known = dict(_kinds(points.dtype))
+    for name, kind in _kinds(dtype):
+        old = known.get(name)
+        if old is None:
+            continue
+        if not np.can_cast(old, kind, "safe"):
+            raise TypeError(f"column {name} was {old} and cannot become {kind}")
+        values = points[name]
+        if old != kind and old.kind in "iu":
+            values = np.where(values == missing(old), missing(kind), values)
+        found[name] = values
+    return found
 
 
 @lru_cache(maxsize=64)

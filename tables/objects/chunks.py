@@ -1,8 +1,10 @@
 """The history of an object as bytes in a table: a head, and the points of each month with their books.
 
-Layout: ``<SURVEY>:<objectId>`` holds the head, ``<SURVEY>:<objectId>:<month>`` the points of 30 days: for each series a
-count, the books of the points and their packed columns. The head is written last: what a crash left of a later revision
-is not known yet. Points are handled as bytes in lists, which for tens of them is ten times faster than arrays.
+Layout: ``<SURVEY>:<objectId>`` holds the head, ``<SURVEY>:<objectId>:<month>`` the points of 30 days: their format with
+the fingerprint of the columns, then for each series a count, the books of the points and their packed columns. What an
+earlier release packed is read, too, and packed as today whenever it is written. The head is written last: what a crash
+left of a later revision is not known yet. Points are handled as bytes in lists, which for tens of them is ten times
+faster than arrays.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from boom_streams.schema import formats
 from boom_streams.surveys import Series, Survey
-from boom_streams.surveys.packed_points import Points
+from boom_streams.surveys.packed_points import Points, convert
 
 __all__ = [
     "MONTH_DAYS",
@@ -40,7 +43,6 @@ MONTH_DAYS = 30.0
 #: Carrier of a point of which it is not known who brought it: every packet has a better version.
 NEVER = (float("-inf"), 0)
 
-_FORMAT = 1
 _HEAD = struct.Struct("<BIIIdqdqH")
 _COUNT = struct.Struct("<I")
 _BOOKS = struct.Struct("<IIIdq")
@@ -74,7 +76,9 @@ class Head:
 
     @classmethod
     def loads(cls, value: bytes) -> Head:
-        """Read a head from the table."""
+        """Read a head from the table; `FormatError` if a newer release wrote it."""
+        if value[0] != formats.HEAD.version:
+            formats.HEAD.check(value[0])
         _, revision, partial, restored, *ends, count = _HEAD.unpack_from(value)
         months = struct.unpack_from(f"<{count}i", value, _HEAD.size)
         return cls(revision, partial, restored, (ends[0], ends[1]), (ends[2], ends[3]), months)
@@ -82,7 +86,7 @@ class Head:
     def dumps(self) -> bytes:
         """Value for the table."""
         numbers = self.revision, self.partial, self.restored
-        head = _HEAD.pack(_FORMAT, *numbers, *self.first, *self.last, len(self.months))
+        head = _HEAD.pack(formats.HEAD.version, *numbers, *self.first, *self.last, len(self.months))
         return head + struct.pack(f"<{len(self.months)}i", *self.months)
 
 
@@ -144,9 +148,10 @@ def load(store: Store, survey: Survey, object_id: str, months: set[int], since: 
     return state
 
 
-def save(store: Store, state: State, head: Head, months: set[int]) -> None:
+def save(store: Store, survey: Survey, state: State, head: Head, months: set[int]) -> None:
     """Write some months, then the head."""
-    chunks: dict[int, list[bytes]] = {month: [bytes([_FORMAT])] for month in sorted(months)}
+    begin = formats.packing(survey).header
+    chunks: dict[int, list[bytes]] = {month: [begin] for month in sorted(months)}
     for rows in state.rows.values():
         by_month: dict[int, list[Row]] = {month: [] for month in chunks}
         for row in rows:
@@ -212,14 +217,24 @@ def points_of(rows: list[Row], dtype: np.dtype[Any]) -> Points:
 
 
 def _unpack(value: bytes, survey: Survey) -> dict[str, list[Row]]:
-    at = 1
-    series = {}
-    for name, found in survey.series.items():
+    """Rows by series; points that an earlier release packed get the columns of today."""
+    packing = formats.packing(survey)
+    at, columns = len(packing.header), packing.columns
+    if not value.startswith(packing.header):
+        mark, at = formats.read_header(formats.CHUNK, value)
+        columns = packing.of(mark)
+    series: dict[str, list[Row]] = {name: [] for name in packing.columns}
+    for name, dtype in columns.items():
         (count,) = _COUNT.unpack_from(value, at)
         books = at + _COUNT.size
         data = books + count * _BOOKS.size
-        at = data + count * found.dtype.itemsize
-        rows = rows_of(found, np.frombuffer(value, found.dtype, count, data), NEVER)
+        at = data + count * dtype.itemsize
+        if name not in series:  # one that there was
+            continue
+        points = np.frombuffer(value, dtype, count, data)
+        if columns is not packing.columns:
+            points = convert(points, packing.columns[name])
+        rows = rows_of(survey.series[name], points, NEVER)
         for row, (rev, until, own, jd, candid) in zip(rows, _BOOKS.iter_unpack(value[books:data]), strict=True):
             row.rev, row.until, row.own, row.carrier = rev, until, own, (jd, candid)
         series[name] = rows

@@ -123,7 +123,7 @@ def admit(store: Store, arrival: Arrival) -> Answer:
         last=max(head.last, (arrival.jd, arrival.candid)),
         months=tuple(sorted({*head.months, *months})),
     )
-    save(store, state, state.head, months | _replaced_at(state, revision))
+    save(store, arrival.survey, state, state.head, months | _replaced_at(state, revision))
     return _answer(arrival, state, revision, repeated=False)
 
 
@@ -179,7 +179,7 @@ def restore(
         max([state.head.last, *alerts]),
         tuple(sorted({*state.head.months, *months})),
     )
-    save(store, state, head, set(head.months))
+    save(store, survey, state, head, set(head.months))
 
 
 def _merge(known: list[Row], packet: list[Row], own: int | None, revision: int) -> list[Row]:

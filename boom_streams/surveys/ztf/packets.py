@@ -28,6 +28,7 @@ from boom_streams.surveys.base import LAST_JD, Alert, Position, Stamps, Survey
 from boom_streams.surveys.packed_points import Points
 from boom_streams.surveys.rights import Rights
 from boom_streams.surveys.ztf.columns import column_histories, packet_rows
+from boom_streams.surveys.ztf.earlier import EARLIER
 from boom_streams.surveys.ztf.models import MODELS
 from boom_streams.surveys.ztf.series import (
     BANDS,
@@ -65,6 +66,7 @@ class Ztf(Survey):
     about = "Zwicky Transient Facility"
     time = "start of the exposure"
     series = SERIES
+    earlier = EARLIER
     rights = RIGHTS
     stamps = _STAMPS
     models = MODELS
