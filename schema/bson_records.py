@@ -52,7 +52,8 @@ def stated(survey: Survey) -> dict[str, Any]:
 
 def _converted(record: RawBSONDocument, packing: formats.Packing) -> RawBSONDocument:
     version = formats.ENRICHED.check(record["v"])
-    mark = record["columns"] if version > 1 else None
+    mark = str(record["columns"]) if version > 1 else None
+    packing.of(mark)
     new: dict[str, Any] = {**dict(record.items()), "v": _VERSION, "columns": packing.mark}
     for name in PACKED:
         if name in record:

@@ -18,7 +18,7 @@ from boom_streams import names
 from boom_streams.errors import BoomError
 from boom_streams.kafka.clients import consumer, fail, partition_counts, reader_group
 from boom_streams.kafka.offsets import watermarks
-from boom_streams.schema.filtered import filtered_schema
+from boom_streams.schema.filtered import check_version, filtered_schema
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
@@ -79,10 +79,12 @@ def decode(container: bytes) -> dict[str, Any]:
     Raises
     ------
     BoomError
-        If it is none.
+        If it is none, or a newer release wrote it.
     """
     try:
-        (record,) = fastavro.reader(BytesIO(container), filtered_schema())
+        reader = fastavro.reader(BytesIO(container), filtered_schema())
+        check_version(reader.metadata)
+        (record,) = reader
     except Exception as error:  # whatever a foreign record makes the library do
         raise BoomError(f"no Avro object container with one alert that passed a filter: {error}") from None
     return record  # type: ignore[return-value]

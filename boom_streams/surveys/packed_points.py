@@ -141,10 +141,9 @@ def convert(points: Points, dtype: np.dtype[Any]) -> Points:
             continue
         if not np.can_cast(old, kind, "safe"):
             raise TypeError(f"column {name} was {old} and cannot become {kind}")
-        values = points[name]
+        found[name] = points[name]
         if old != kind and old.kind in "iu":
-            values = np.where(values == missing(old), missing(kind), values)
-        found[name] = values
+            found[name][points[name] == missing(old)] = missing(kind)
     return found
 
 

@@ -37,12 +37,12 @@ def test_the_format() -> None:
     """Other programs may read tiles, too."""
     rows = [bson.encode({"_id": 7, "ra": 1.5, "dec": -2.0}), bson.encode({"_id": "b", "name": "M 31"})]
     document = bson.decode(pack([1.5, 2.5], [-2.0, 3.0], rows, [0.1, float("nan")]))
-    assert list(document) == ["ra", "dec", "key", "ends", "rows"]
+    assert list(document) == ["v", "columns", "ra", "dec", "key", "ends", "rows"]
     assert document["ra"] == np.array([1.5, 2.5], "<f8").tobytes()
     assert document["key"][:8] == np.array([0.1], "<f8").tobytes()
     assert document["ends"] == np.array([len(rows[0]), len(rows[0]) + len(rows[1])], "<u4").tobytes()
     assert document["rows"] == rows[0] + rows[1]
-    assert list(bson.decode(pack([1.5, 2.5], [-2.0, 3.0], rows))) == ["ra", "dec", "ends", "rows"]
+    assert list(bson.decode(pack([1.5, 2.5], [-2.0, 3.0], rows))) == ["v", "columns", "ra", "dec", "ends", "rows"]
 
 
 def test_a_tile_without_sources() -> None:

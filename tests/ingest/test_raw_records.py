@@ -85,6 +85,7 @@ def test_margin_records_go_to_every_other_partition_within_reach() -> None:
             assert int(record.key) in cells
             assert raw.is_placed(record.key, record.partition, partitions)
             assert bson.decode(record.value) == {
+                "v": 1,
                 "survey": "ZTF",
                 "objectId": "X0",
                 "candid": 0,
