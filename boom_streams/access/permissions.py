@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from boom_streams.errors import FilterError, SettingsError
-from boom_streams.surveys import get_survey, known_surveys
+from boom_streams.errors import FilterError
+from boom_streams.surveys import find_survey, known_surveys
 from boom_streams.surveys.rights import Rights
 
 __all__ = ["Permissions", "check_permissions", "check_survey", "everything_that", "may_read_filter", "permitted"]
@@ -88,7 +88,5 @@ def check_permissions(survey: str, permissions: Any) -> dict[str, tuple[int, ...
 
 def _rights(survey: str) -> Rights | None:
     """Rights of a survey; None if there is no adapter for it yet, and so no alert."""
-    try:
-        return get_survey(survey).rights
-    except SettingsError:
-        return None
+    found = find_survey(survey)
+    return None if found is None else found.rights

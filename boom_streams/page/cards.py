@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from astropy.coordinates import Angle
 from bson import json_util
@@ -19,14 +17,12 @@ from boom_streams.page.axes import round_number
 from boom_streams.page.curves import Plot, plot
 from boom_streams.page.matches import CatalogMatches, catalog_matches
 from boom_streams.page.stamps import Stamp, stamps
+from boom_streams.surveys import Survey, find_survey
 
 __all__ = ["Card", "PassedFilter", "Score", "card", "one_an_alert", "utc"]
 
-#: Surveys that publish template minus science as the difference stamp of a negative detection.
-_TURNED = ("ZTF",)
 #: Longest text of an annotation.
 _LONGEST = 300
-_ZTF_ID = re.compile(r"ZTF\d\d[a-z]{7}")
 
 
 class PassedFilter(NamedTuple):
@@ -102,7 +98,7 @@ def card(
     scores
         Scores by model, beside those of the record.
     """
-    jd, photometry = alert["jd"], alert["photometry"]
+    jd, photometry, survey = alert["jd"], alert["photometry"], find_survey(alert["survey"])
     negative = _is_negative(photometry, jd)
     curve = plot(photometry, jd)
     age = _age(photometry, jd)
@@ -120,10 +116,10 @@ def card(
         mjd=f"{jd - times.MJD_EPOCH:.5f}",
         seen=_seen(photometry, age),
         history=alert["history"],
-        links=_links(alert),
+        links=_links(alert, survey),
         stamps=stamps(alert),
         negative=negative,
-        turned=negative and alert["survey"] in _TURNED,
+        turned=negative and survey is not None and survey.stamps.turned,
         curve=curve,
         whole_curve=plot(photometry, jd, whole=True) if curve is not None and curve.earlier else None,
         filters=[_filter(passed) for passed in alert["filters"]],
@@ -176,9 +172,9 @@ def _seen(photometry: Sequence[Mapping[str, Any]], age: float | None) -> str:
     return f"{count} detections in {round_number(age)} d"
 
 
-def _links(alert: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _links(alert: Mapping[str, Any], survey: Survey | None) -> list[tuple[str, str]]:
     """Public pages about the object and its place."""
-    ra, dec, object_id = alert["ra"], alert["dec"], alert["objectId"]
+    ra, dec = alert["ra"], alert["dec"]
     links = [
         (
             "Legacy Surveys",
@@ -189,9 +185,7 @@ def _links(alert: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"https://simbad.cds.unistra.fr/simbad/sim-coo?Coord={ra:.6f}%20{dec:+.6f}&Radius=10&Radius.unit=arcsec",
         ),
     ]
-    if _ZTF_ID.fullmatch(object_id):
-        links.insert(0, ("ALeRCE", f"https://alerce.online/object/{quote(object_id)}"))
-    return links
+    return links if survey is None else [*survey.links(alert["objectId"]), *links]
 
 
 def _is_negative(photometry: Sequence[Mapping[str, Any]], jd: float) -> bool:

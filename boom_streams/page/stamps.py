@@ -3,7 +3,8 @@
 * Grey levels: 1 (black) to 255 (white); level 0 is transparent and means that the pixel has no value
 * Science and template: asinh from a little below the background to the 99.8th percentile
 * Difference: asinh, symmetric about 0 (mid-grey), to the 99.8th percentile of the absolute value
-* Orientation: as FITS has it, the first row at the bottom; which way north is, depends on the survey
+* Orientation: north on top and east on the left where the survey says how its pixels lie, else as FITS has it, the
+  first row at the bottom
 """
 
 from __future__ import annotations
@@ -19,11 +20,15 @@ from numpy.typing import NDArray
 
 from boom_streams.astro.fits import pixels
 from boom_streams.errors import BadRecord
+from boom_streams.surveys import Stamps, find_survey
 
-__all__ = ["NAMES", "Stamp", "encode_png", "grey_levels", "stamps"]
+__all__ = ["NAMES", "Bar", "Stamp", "encode_png", "grey_levels", "oriented", "stamps"]
 
-#: The stamps of an alert in the order in which they are shown, and what each is called.
+#: The stamps of a filtered record in the order in which they are shown, and what each is called.
 NAMES = {"cutoutScience": "Science", "cutoutTemplate": "Template", "cutoutDifference": "Difference"}
+
+#: Of a survey that this program does not know.
+_UNKNOWN = Stamps("cutoutScience", "cutoutTemplate", "cutoutDifference")
 
 #: Larger stamps are not shown.
 _MOST_PIXELS = 512 * 512
@@ -32,9 +37,19 @@ _BELOW, _SOFT, _SOFT_DIFFERENCE = 1.5, 3.0, 4.0  # in units of the background's 
 _LEVELS = 254
 #: Scatter of a normal distribution: 1.4826 median absolute deviations.
 _MAD = 1.4826
+#: Lengths of scale bars, arcsec; a bar is at most so much of the width.
+_LENGTHS, _LONGEST = (1, 2, 5, 10, 20, 50, 100, 200, 500), 0.4
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 Grey = NDArray[np.uint8]
+
+
+class Bar(NamedTuple):
+    """A scale bar."""
+
+    arcsec: int
+    share: float
+    """Of the picture's width."""
 
 
 class Stamp(NamedTuple):
@@ -49,15 +64,36 @@ class Stamp(NamedTuple):
     """Pixels without a value."""
     problem: str
     """Why there is no picture."""
+    north: bool = False
+    """Whether north is on top."""
+    east: bool = False
+    """Whether east is on the left."""
+    arcsec: tuple[float, float] | None = None
+    """Width and height on the sky; None: not known."""
+    bar: Bar | None = None
 
 
 def stamps(alert: Mapping[str, Any]) -> list[Stamp]:
     """Pictures of an alert's three stamps."""
     missing = alert.get("cutouts_missing") or "this stamp was not published"
-    return [_stamp(key, name, alert.get(key), missing) for key, name in NAMES.items()]
+    survey = find_survey(alert["survey"])
+    layout = _UNKNOWN if survey is None else survey.stamps
+    return [_stamp(key, name, alert.get(key), missing, layout) for key, name in NAMES.items()]
 
 
-def _stamp(key: str, name: str, data: bytes | None, missing: str) -> Stamp:
+def oriented(values: NDArray[Any], layout: Stamps) -> NDArray[Any]:
+    """An image with north on top and east on the left, as far as that is known; the first row is the upper one."""
+    upright = values if layout.first_row == "north" else values[::-1]
+    return upright[:, ::-1] if layout.first_column == "west" else upright
+
+
+def _bar(width: float) -> Bar | None:
+    """The longest bar that has its place in a picture of some arcsec."""
+    arcsec = max((length for length in _LENGTHS if length <= _LONGEST * width), default=None)
+    return None if arcsec is None else Bar(arcsec, arcsec / width)
+
+
+def _stamp(key: str, name: str, data: bytes | None, missing: str, layout: Stamps) -> Stamp:
     if not data:
         return Stamp(name, "", 0, 0, 0, missing)
     try:
@@ -71,8 +107,19 @@ def _stamp(key: str, name: str, data: bytes | None, missing: str) -> Stamp:
     if blank == values.size:
         return Stamp(name, "", width, height, blank, "no pixel has a value")
     grey = grey_levels(values, symmetric=key == "cutoutDifference")
-    encoded = base64.b64encode(encode_png(grey[::-1])).decode()
-    return Stamp(name, f"data:image/png;base64,{encoded}", width, height, blank, "")
+    encoded = base64.b64encode(encode_png(oriented(grey, layout))).decode()
+    return Stamp(
+        name,
+        f"data:image/png;base64,{encoded}",
+        width,
+        height,
+        blank,
+        "",
+        north=bool(layout.first_row),
+        east=bool(layout.first_column),
+        arcsec=(width * layout.arcsec, height * layout.arcsec) if layout.arcsec else None,
+        bar=_bar(width * layout.arcsec),
+    )
 
 
 def grey_levels(values: NDArray[np.floating[Any]], *, symmetric: bool) -> Grey:

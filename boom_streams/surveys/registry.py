@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from boom_streams.errors import SettingsError
 from boom_streams.surveys.base import Survey
 
-__all__ = ["GROUP", "get_survey", "known_surveys", "register"]
+__all__ = ["GROUP", "find_survey", "get_survey", "known_surveys", "register"]
 
 #: Group of entry points by which other packages bring surveys.
 GROUP = "boom_streams.surveys"
@@ -56,6 +56,14 @@ def get_survey(name: str) -> Survey:
     if not isinstance(found, Survey) or found.name != wanted:
         raise SettingsError(f"what should be the survey {wanted} is {found!r}")
     return found
+
+
+def find_survey(name: str) -> Survey | None:
+    """Find a survey by its name; None if there is none, as of a record that another broker made."""
+    try:
+        return get_survey(name)
+    except SettingsError:
+        return None
 
 
 @lru_cache(maxsize=1)

@@ -133,6 +133,14 @@ def test_a_long_curve_can_be_opened_whole() -> None:
     assert "Not in the frame: 2 points before" in card.one("figure", "light").text
 
 
+def test_directions_and_scale_are_marked_where_they_are_known() -> None:
+    (ztf,) = cards(page(alert()))
+    (other,) = cards(page(alert(survey="ELSEWHERE")))
+    marks = [" ".join(text.text for text in each.all("text")) for each in ztf.all("svg", "compass")]
+    assert marks == ["N E 20″"] * 3
+    assert other.all("svg", "compass") == []
+
+
 def test_a_negative_difference_is_said() -> None:
     (ztf,) = cards(page(alert(photometry=[point(0, flux=-1e5)])))
     (other,) = cards(page(alert(photometry=[point(0, flux=-1e5)], survey="LSST")))

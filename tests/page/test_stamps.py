@@ -12,15 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from boom_streams.page.stamps import Stamp, encode_png, grey_levels, stamps
+from boom_streams.page.stamps import Bar, Stamp, encode_png, grey_levels, oriented, stamps
+from boom_streams.surveys import Stamps
 from tests.support.page_alerts import alert, fits_stamp, star
 
 
 def pixels_of(stamp: Stamp) -> Any:
-    """Grey levels and opacity of a picture, read by another library; the first row is the image's lowest."""
+    """Grey levels and opacity of a picture of ZTF, read by another library; the first row is the upper one."""
     kind, _, data = stamp.uri.partition(",")
     assert kind == "data:image/png;base64"
-    image = read(base64.b64decode(data, validate=True))[::-1]
+    image = read(base64.b64decode(data, validate=True))
     return image[..., 0], image[..., 3]
 
 
@@ -47,6 +48,33 @@ def test_pixels_without_a_value_are_transparent_and_counted() -> None:
         _, opacity = pixels_of(stamp)
         np.testing.assert_array_equal(opacity == 0, ~np.isfinite(values))
         assert stamp.blank == 5 * 63 + 1
+
+
+@pytest.mark.parametrize(
+    ("first_row", "first_column", "place"),
+    [("north", "east", (1, 2)), ("south", "east", (-2, 2)), ("north", "west", (1, -3)), ("", "", (-2, 2))],
+)
+def test_north_is_on_top_and_east_on_the_left_where_that_is_known(
+    first_row: Any, first_column: Any, place: tuple[int, int]
+) -> None:
+    values = np.zeros((5, 7))
+    values[1, 2] = 1
+    found = oriented(values, Stamps("s", "t", "d", first_row=first_row, first_column=first_column))
+    assert found[place] == 1
+
+
+def test_ztf_s_first_row_is_on_top_with_its_directions_and_a_scale() -> None:
+    for stamp in stamps(alert()):
+        assert (stamp.north, stamp.east) == (True, True)
+        assert stamp.arcsec == pytest.approx((64, 64), abs=0.3)
+        assert stamp.bar == Bar(20, pytest.approx(20 / 63.756))
+
+
+def test_of_a_survey_that_is_not_known_nothing_is_claimed() -> None:
+    stamp, *_ = stamps(alert(survey="ELSEWHERE"))
+    assert (stamp.north, stamp.east, stamp.arcsec, stamp.bar) == (False, False, None, None)
+    image, _ = pixels_of(stamp)
+    assert image[::-1][40, 20] == 255, "as FITS has it"
 
 
 def test_a_difference_is_symmetric_about_mid_grey() -> None:

@@ -13,9 +13,11 @@ Packet fields: https://zwickytransientfacility.github.io/ztf-avro-alert/schema.h
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -54,6 +56,7 @@ _STAMPS = Stamps(
     arcsec=1.012,
     turned=True,
 )
+_OBJECT_ID = re.compile(r"ZTF\d\d[a-z]{7}")
 #: Records that are decoded together from this number on; below, one by one is faster.
 _TOGETHER = 12
 _F076, _F049, _F02 = (float(np.float32(threshold)) for threshold in (0.76, 0.49, 0.2))
@@ -155,6 +158,11 @@ class Ztf(Survey):
             raise BadRecord("no ZTF alert: candidate is missing")
         place = (packet.get(name) for name in ("jd", "ra", "dec"))
         return self.position((record[names[0]], record[names[1]], *place))
+
+    def links(self, object_id: str) -> list[tuple[str, str]]:
+        """The object at ALeRCE, which follows ZTF."""
+        known = _OBJECT_ID.fullmatch(object_id)
+        return [("ALeRCE", f"https://alerce.online/object/{quote(object_id)}")] if known else []
 
     def _read(self, container: bytes) -> _Read:
         schema, record = containers.read_one(container)
