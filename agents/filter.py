@@ -131,7 +131,7 @@ def _sends(
     matches: Sequence[Match],
     cutouts: Mapping[str, bytes] | None,
 ) -> Iterator[Send]:
-    """Records for an alert: one a filter, whose topic has one partition, and one for operators with all of them."""
+    """Records for an alert: one a filter, whose topic has one partition, and for operators those with all of them."""
     seen = [match.filter.programmes() for match in matches]
     everyone = everything_that((match.filter.permissions for match in matches), survey.name)
     bodies = {programmes: encode_body(survey, alert, programmes, cutouts) for programmes in {*seen, everyone}}
@@ -140,7 +140,8 @@ def _sends(
         topic = names.filter_topic(entry.name, config.topic_prefix)
         yield Send(topic, record.key, bodies[programmes].container([entry]), 0)
     topic = names.topic(survey.name, "filtered", config.topic_prefix)
-    yield Send(topic, record.key, bodies[everyone].container(passed), record.partition)
+    for container in bodies[everyone].containers(passed):
+        yield Send(topic, record.key, container, record.partition)
 
 
 def _passed(match: Match) -> Passed:

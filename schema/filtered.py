@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -25,6 +25,9 @@ __all__ = ["Body", "Passed", "check_version", "decode_filtered", "decode_matches
 #: Entry of a container's metadata that says the version of the format.
 _VERSION = "boom.version"
 _METADATA = {_VERSION: str(formats.FILTERED.version)}
+#: Most bytes of annotations in one record; the filters of an alert that have more come in several.
+MAX_FILTERS = 2 << 20
+
 _SYNC = b"boom_streams/v1\n"
 _ONE = encode_long(1)  # how many records the container has
 _STAMPS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
@@ -67,6 +70,19 @@ class Body:
         filters = _encode(parts.filters, {"filters": [entry._asdict() for entry in passed]})
         size = len(self.before) + len(filters) + len(self.after)
         return parts.header, _ONE, encode_long(size), self.before, filters, self.after, _SYNC
+
+    def containers(self, passed: Sequence[Passed]) -> Iterator[tuple[bytes, ...]]:
+        """Containers that have the filters between them, each at most `MAX_FILTERS` bytes of annotations."""
+        part: list[Passed] = []
+        size = 0
+        for entry in passed:
+            if part and size + len(entry.annotations) > MAX_FILTERS:
+                yield self.container(part)
+                part, size = [], 0
+            part.append(entry)
+            size += len(entry.annotations)
+        if part:
+            yield self.container(part)
 
 
 def encode_body(

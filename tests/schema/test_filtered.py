@@ -10,6 +10,7 @@ import sys
 import fastavro
 import pytest
 
+from boom_streams.kafka.limits import MAX_BYTES
 from boom_streams.schema.filtered import Passed, decode_filtered, decode_matches, encode_body, filtered_schema
 from boom_streams.surveys import get_survey
 
@@ -53,3 +54,14 @@ def test_matches_of_another_writer_are_read_too() -> None:
     stream = io.BytesIO()
     fastavro.writer(stream, filtered_schema(), [decode_filtered(encoded())], codec="deflate")
     assert decode_matches(stream.getvalue()) == decode_filtered(encoded())
+
+
+def test_filters_whose_annotations_are_too_much_for_one_record_come_in_several() -> None:
+    text = '{"x": "' + "y" * 65_000 + '"}'
+    passed = [Passed(str(number), f"f{number}", "a", text) for number in range(210)]
+    body = encode_body(get_survey("ZTF"), {**RECORD, "series": _NoSeries()}, frozenset({1}), None)
+    values = [b"".join(pieces) for pieces in body.containers(passed)]
+    assert max(map(len, values)) < MAX_BYTES / 4
+    found = [entry["filter_id"] for value in values for entry in decode_matches(value)["filters"]]
+    assert found == [entry.filter_id for entry in passed]
+    assert [b"".join(pieces) for pieces in body.containers(passed[:2])] == [b"".join(body.container(passed[:2]))]
