@@ -9,7 +9,6 @@ stay. All of it can be repeated and done in any order.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
+from boom_streams.archive.matches import merged_matches, newest_matches, pushed_matches
 from boom_streams.archive.mongo import duplicates
 from boom_streams.astro import sky
 from boom_streams.surveys import Series, Survey
@@ -31,9 +31,6 @@ Document = dict[str, Any]
 #: Fields of a stored point that are the archive's own: the revision that brought it, and whether it was an alert.
 BOOKS = ("revision", "own")
 
-#: What the catalogues and other surveys say of an alert's surroundings.
-_MATCHES = ("cross_matches", "catalogs", "unmatched", "aliases")
-
 #: Attempts of a merge; another writer may insert the same object at the same moment.
 _ATTEMPTS = 5
 
@@ -41,8 +38,8 @@ _ATTEMPTS = 5
 def write_objects(aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDocument]) -> None:
     """Apply classified records of one survey to its objects."""
     several = _repeated([record["objectId"] for record in records])
-    simple = [record for record in records if _is_simple(record) and record["objectId"] not in several]
-    rest = [record for record in records if not _is_simple(record) or record["objectId"] in several]
+    simple = [record for record in records if _is_simple(survey, record) and record["objectId"] not in several]
+    rest = [record for record in records if not _is_simple(survey, record) or record["objectId"] in several]
     rest += _insert(aux, survey, [record for record in simple if record["revision"] == 1])
     rest += _push(aux, survey, [record for record in simple if record["revision"] != 1])
     _merge(aux, survey, rest)
@@ -69,8 +66,10 @@ def from_archive(survey: Survey, document: Mapping[str, Any]) -> tuple[dict[str,
     return points, own, document.get("revision", 0)
 
 
-def _is_simple(record: Mapping[str, Any]) -> bool:
-    return not record["replaced"] and record["history"] == "complete"
+def _is_simple(survey: Survey, record: Mapping[str, Any]) -> bool:
+    """Whether it only adds to what the archive has; an alert that is not the newest may be so in its programme."""
+    shown = record["newest"] or not survey.rights.has_several
+    return shown and not record["replaced"] and record["history"] == "complete"
 
 
 def _repeated(object_ids: Sequence[str]) -> set[str]:
@@ -118,7 +117,7 @@ def _first(survey: Survey, record: RawBSONDocument, place: Document) -> Document
     added, received = documents(survey, record), record["received"]
     books = {"created_at": received, "updated_at": received, "revision": record["revision"], "coordinates": place}
     series = {name: added.get(name, []) for name in survey.series}
-    return {"_id": record["objectId"], **books, **series, **_matches(record), "matched": _matched_by(record)}
+    return {"_id": record["objectId"], **books, **series, **newest_matches(survey, record)}
 
 
 def _pushed(survey: Survey, record: RawBSONDocument, place: Document) -> UpdateOne:
@@ -131,33 +130,14 @@ def _pushed(survey: Survey, record: RawBSONDocument, place: Document) -> UpdateO
         "$max": {"updated_at": received},
     }
     if record["newest"]:
-        matches = _matches(record)
-        update["$set"] |= {**matches, "matched": _matched_by(record)}
-        update["$unset"] = {name: "" for name in _MATCHES if name not in matches}
+        fields, update["$unset"] = pushed_matches(survey, record)
+        update["$set"] |= fields
     if added:
         update["$push"] = {
             name: {"$each": points, **({} if record["appended"] else {"$sort": _order(survey.series[name])})}
             for name, points in added.items()
         }
     return UpdateOne({"_id": record["objectId"], "revision": revision - 1}, update)
-
-
-def _matches(record: RawBSONDocument) -> dict[str, RawBSONDocument]:
-    """What is around the alert, as far as there is anything to say."""
-    return {name: record[name] for name in _MATCHES if len(record[name])}
-
-
-def _matched_by(record: RawBSONDocument) -> Document:
-    """The alert whose matches they are."""
-    return {"jd": record["jd"], "candid": bson.Int64(record["candid"])}
-
-
-def _is_later(record: RawBSONDocument) -> Document:
-    """Whether an alert is later than that whose matches the archive has, as an expression."""
-    jd, candid = record["jd"], bson.Int64(record["candid"])
-    known = {"$ifNull": ["$matched.jd", -math.inf]}
-    same = {"$and": [{"$eq": [known, jd]}, {"$lt": ["$matched.candid", candid]}]}
-    return {"$or": [{"$lt": [known, jd]}, same]}
 
 
 def _merge(aux: Collection[Document], survey: Survey, records: Sequence[RawBSONDocument]) -> None:
@@ -192,15 +172,11 @@ def _merged(survey: Survey, record: RawBSONDocument, place: Document) -> list[Do
     is_own = {"$and": ["$$point.own", {"$eq": ["$$point.candid", record["candid"]]}]}
     stored = {"$anyElementTrue": {"$map": {"input": detections, "as": "point", "in": is_own}}}
     fields: Document = {
+        **merged_matches(survey, record),
         "coordinates": {"$cond": [newer, position, "$coordinates"]},
         "created_at": {"$cond": [stored, "$created_at", {"$min": ["$created_at", received]}]},
         "updated_at": {"$cond": [stored, "$updated_at", {"$max": ["$updated_at", received]}]},
     }
-    matches, later = _matches(record), _is_later(record)
-    for name in _MATCHES:
-        value = {"$literal": bson.decode(matches[name].raw)} if name in matches else "$$REMOVE"
-        fields[name] = {"$cond": [later, value, f"${name}"]}
-    fields["matched"] = {"$cond": [later, {"$literal": _matched_by(record)}, "$matched"]}
     for name, series in survey.series.items():
         known = {"$ifNull": [f"${name}", []]}
         fields[name] = _points(series, known, added[name], record) if name in added else known

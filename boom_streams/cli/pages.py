@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,5 +84,23 @@ def _matches(settings: Settings, records: Sequence[dict[str, Any]]) -> dict[str,
     found: dict[str, dict[str, Any]] = {}
     shown = records[:MOST]
     for survey in {record["survey"] for record in shown}:
-        found |= read_matches(database(settings), survey, [r["objectId"] for r in shown if r["survey"] == survey])
+        mine = [record for record in shown if record["survey"] == survey]
+        names = {passed["name"] for record in mine for passed in record["filters"]}
+        programmes = _programmes(settings, survey, names)
+        found |= read_matches(database(settings), survey, [record["objectId"] for record in mine], programmes)
     return found
+
+
+def _programmes(settings: Settings, survey: str, names: Collection[str]) -> frozenset[int]:
+    """Programmes that the filters see whose alerts are shown."""
+    from boom_streams.access.permissions import check_permissions, everything_that
+    from boom_streams.archive.mongo import database
+    from boom_streams.errors import FilterError
+    from boom_streams.filters import FilterStore
+
+    found = []
+    for document in FilterStore(database(settings)).list_all(survey):
+        if document.get("name") in names:
+            with contextlib.suppress(FilterError):
+                found.append(check_permissions(survey, document.get("permissions")))
+    return everything_that(found, survey)

@@ -62,6 +62,15 @@ class Rights:
         """Whether everyone may see everything."""
         return all(level == PUBLIC for level in self.levels.values())
 
+    @property
+    def has_several(self) -> bool:
+        """Whether what some may see others may not."""
+        return self.field is not None and len(self.levels) > 1
+
+    def sees_all(self, permitted: Collection[int]) -> bool:
+        """Whether who is permitted these programmes may see everything."""
+        return self.programmes <= set(permitted)
+
     def programme(self, programid: Any) -> int:
         """The programme as which a value of ``programid`` counts; a boolean, a text or a fraction is none."""
         known = type(programid) is int and programid in self.levels

@@ -186,15 +186,6 @@ def test_matches_of_the_newest_alert_stay(database: Database[dict[str, Any]]) ->
             assert not {"unmatched", "aliases"} & document.keys()
 
 
-def test_matches_are_read_by_object(database: Database[dict[str, Any]]) -> None:
-    found = {"GCVS": [{"name": "a"}], "NED": []}
-    (value,) = chain.enriched([container()])
-    value = bson.encode({**bson.decode(value), "cross_matches": found})
-    empty(database).write_classified(chain.classified([value], Memory()))
-    database["ZTF_alerts_aux"].insert_one({"_id": "only points"})
-    assert archives.read_matches(database, "ZTF", [OBJECT, OBJECT, "only points", "none"]) == {OBJECT: found}
-
-
 def test_a_record_that_is_too_large_is_a_problem_of_its_own(
     database: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

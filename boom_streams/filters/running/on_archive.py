@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from boom_streams import names
+from boom_streams.archive.matches import shown_matches
 from boom_streams.archive.objects import BOOKS
 from boom_streams.filters.document import Filter
 from boom_streams.filters.language.cost import CURVE
@@ -36,7 +37,7 @@ def archive_pipeline(
     for name in survey.series:
         fields[name] = _curve(name, history_days, rights.expression("point", programmes))
     for name in ("cross_matches", "aliases"):
-        fields[name] = {"$ifNull": [{"$first": f"$aux.{name}"}, {}]}
+        fields[name] = {"$ifNull": [f"$shown.{name}", {}]}
     join = {
         "from": names.collection(one.survey, "alerts_aux"),
         "localField": "objectId",
@@ -46,6 +47,7 @@ def archive_pipeline(
     return [
         *({"$match": condition} for condition in conditions),
         {"$lookup": join},
+        {"$set": {"shown": shown_matches(survey, programmes, "$aux")}},
         {"$project": fields},
         {"$unset": [f"{name}.{book}" for name in survey.series for book in BOOKS]},
         *one.pipeline,
