@@ -38,7 +38,8 @@ def needed() -> dict[str, set[str]]:
     direct: dict[str, set[str]] = {}
     for name, file in modules():
         for _, target in imported(parse(file)):
-            if floor(name) >= 0 and floor(target) >= 0 and room(target) != room(name):
+            ours = target.startswith("boom_streams.") and floor(target) >= 0
+            if ours and floor(name) >= 0 and room(target) != room(name):
                 direct.setdefault(room(name), set()).add(room(target))
     return {here: {there for there in rooms if not _around(direct, rooms, there)} for here, rooms in direct.items()}
 
