@@ -60,18 +60,10 @@ def make(config: Settings) -> Process:
 
 def classified_record(fields: Fields, answer: history.Answer, properties: Mapping[str, Any], scores: Scores) -> bytes:
     """Encode a classified record; the parts of ``enriched`` that it carries on are copied as they are."""
-    survey = fields["survey"]
     return bson.encode(
         {
-            **bson_records.stated(get_survey(survey)),
-            "survey": survey,
-            "objectId": fields["objectId"],
-            "candid": bson.Int64(fields["candid"]),
-            "jd": fields["jd"],
-            "ra": fields["ra"],
-            "dec": fields["dec"],
-            "programid": fields["programid"],
-            "received": fields["received"],
+            **bson_records.stated(get_survey(fields["survey"])),
+            **bson_records.envelope(fields),
             "alert": fields["alert"],
             "properties": properties,
             "classifications": scores.classifications,

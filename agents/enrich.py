@@ -59,7 +59,7 @@ def make(config: Settings) -> Process:
                     results[index] = _rekeyed(config, survey, record, alert)
             for (index, alert), matches in zip(placed.items(), catalogs.match(survey, placed.values()), strict=True):
                 results[index] = _enriched(config, work.records[index], alert, matches)
-                sightings[index] = _sighting(work, work.records[index], _where(alert))
+                sightings[index] = _sighting(work, work.records[index], bson_records.position(alert.survey, alert))
         cells.record([sighting for _, sighting in sorted(sightings.items())])
         return results
 
@@ -95,12 +95,7 @@ def enriched_record(alert: Alert, received: float, matches: Matches) -> bytes:
     return bson.encode(
         {
             **bson_records.stated(get_survey(alert.survey)),
-            "survey": alert.survey,
-            "objectId": alert.object_id,
-            "candid": bson.Int64(alert.candid),
-            "jd": alert.jd,
-            "ra": alert.ra,
-            "dec": alert.dec,
+            **bson_records.position(alert.survey, alert),
             "programid": alert.programid,
             "received": received,
             "history_start": alert.history_start,
@@ -123,17 +118,6 @@ def _cells(alerts: Sequence[Alert | BadRecord]) -> list[int | None]:
     return [next(found) if isinstance(alert, Alert) else None for alert in alerts]
 
 
-def _where(alert: Alert) -> dict[str, Any]:
-    return {
-        "survey": alert.survey,
-        "objectId": alert.object_id,
-        "candid": alert.candid,
-        "jd": alert.jd,
-        "ra": alert.ra,
-        "dec": alert.dec,
-    }
-
-
 def _margin(value: bytes) -> dict[str, Any]:
     """A margin record; one of another version is a dead letter and stops nobody, as anybody writes to the raw topic."""
     found: dict[str, Any] = bson.decode(value)
@@ -145,8 +129,7 @@ def _margin(value: bytes) -> dict[str, Any]:
 
 
 def _sighting(work: Work, record: Record, where: Mapping[str, Any]) -> cells.Sighting:
-    fields = ("survey", "objectId", "candid", "jd", "ra", "dec")
-    return cells.Sighting(work.view("cells", record), *(where[name] for name in fields))
+    return cells.Sighting(work.view("cells", record), *(where[name] for name in bson_records.POSITION))
 
 
 def _enriched(config: Settings, record: Record, alert: Alert, matches: Matches) -> Result:

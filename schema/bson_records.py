@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import bson
 from bson.codec_options import CodecOptions
+from bson.int64 import Int64
 from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
 
 from boom_streams.errors import BadRecord
 from boom_streams.schema import formats
 from boom_streams.surveys import Survey, get_survey
 
-__all__ = ["PACKED", "fields", "stated"]
+__all__ = ["ENVELOPE", "PACKED", "POSITION", "envelope", "fields", "position", "stated"]
+
+#: What tells where an alert is, and of which object; all that a margin record says of it.
+POSITION = ("survey", "objectId", "candid", "jd", "ra", "dec")
+
+#: What every record between stages carries of its alert.
+ENVELOPE = (*POSITION, "programid", "received")
 
 #: Fields with packed light curves.
 PACKED = ("series", "changed")
@@ -21,6 +29,30 @@ _OPTIONS: CodecOptions[RawBSONDocument] = DEFAULT_RAW_BSON_OPTIONS
 
 #: `enriched` and `classified` have one version.
 _VERSION = formats.ENRICHED.version
+
+
+class Placed(Protocol):
+    """Anything that is somewhere at some time: an alert, or its position alone."""
+
+    @property
+    def object_id(self) -> str:
+        """The survey's name of the object."""
+
+    @property
+    def candid(self) -> int:
+        """The survey's number of the alert."""
+
+    @property
+    def jd(self) -> float:
+        """Julian date, UTC."""
+
+    @property
+    def ra(self) -> float:
+        """ICRS degrees."""
+
+    @property
+    def dec(self) -> float:
+        """ICRS degrees."""
 
 
 def fields(value: bytes) -> RawBSONDocument:
@@ -43,6 +75,23 @@ def fields(value: bytes) -> RawBSONDocument:
         return _converted(record, packing)
     except KeyError as error:
         raise BadRecord(f"the record has no {error}") from None
+
+
+def position(survey: str, at: Placed) -> dict[str, Any]:
+    """The fields of `POSITION`."""
+    return {
+        "survey": survey,
+        "objectId": at.object_id,
+        "candid": Int64(at.candid),
+        "jd": at.jd,
+        "ra": at.ra,
+        "dec": at.dec,
+    }
+
+
+def envelope(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `ENVELOPE`, as a record that follows from this one carries them on."""
+    return {name: record[name] for name in ENVELOPE} | {"candid": Int64(record["candid"])}
 
 
 def stated(survey: Survey) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import bson
 import fastavro
 
 from boom_streams.avro.numbers import encode_long
-from boom_streams.schema import formats
+from boom_streams.schema import bson_records, formats
 from boom_streams.surveys import Survey
 from boom_streams.surveys.packed_points import Points
 from boom_streams.surveys.series import Role
@@ -104,14 +104,7 @@ def encode_body(
         Stamps as received; None when the archive does not have them.
     """
     before = {
-        "survey": record["survey"],
-        "objectId": record["objectId"],
-        "candid": record["candid"],
-        "jd": record["jd"],
-        "ra": record["ra"],
-        "dec": record["dec"],
-        "programid": record["programid"],
-        "received": record["received"],
+        **bson_records.envelope(record),
         **survey.measured(record["alert"]["candidate"])._asdict(),
         "history": record["history"],
     }

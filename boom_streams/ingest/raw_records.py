@@ -11,13 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import bson
-from bson.int64 import Int64
 
 from boom_streams.astro import sky
 from boom_streams.avro import containers as avro
 from boom_streams.errors import BadRecord
 from boom_streams.kafka.partitions import raw_partition
-from boom_streams.schema import formats
+from boom_streams.schema import bson_records, formats
 from boom_streams.surveys.base import Position, Survey
 
 __all__ = [
@@ -151,17 +150,7 @@ def _place(
 
 
 def _margin_value(survey: str, at: Position) -> bytes:
-    return bson.encode(
-        {
-            "v": formats.MARGIN.version,
-            "survey": survey,
-            "objectId": at.object_id,
-            "candid": Int64(at.candid),
-            "jd": at.jd,
-            "ra": at.ra,
-            "dec": at.dec,
-        }
-    )
+    return bson.encode({"v": formats.MARGIN.version, **bson_records.position(survey, at)})
 
 
 def _reason(good: int, damage: BadRecord) -> str:
