@@ -82,9 +82,10 @@ def _matches(settings: Settings, records: Sequence[dict[str, Any]]) -> dict[str,
     from boom_streams.page import MOST
 
     found: dict[str, dict[str, Any]] = {}
-    shown = records[:MOST]
-    for survey in {record["survey"] for record in shown}:
-        mine = [record for record in shown if record["survey"] == survey]
+    shown = dict.fromkeys((record["survey"], record["objectId"]) for record in records)
+    with_card = set(list(shown)[:MOST])
+    for survey in {survey for survey, _ in with_card}:
+        mine = [r for r in records if r["survey"] == survey and (survey, r["objectId"]) in with_card]
         names = {passed["name"] for record in mine for passed in record["filters"]}
         programmes = _programmes(settings, survey, names)
         found |= read_matches(database(settings), survey, [record["objectId"] for record in mine], programmes)

@@ -19,18 +19,35 @@ from boom_streams.page.matches import CatalogMatches, catalog_matches
 from boom_streams.page.stamps import Stamp, stamps
 from boom_streams.surveys import Survey, find_survey
 
-__all__ = ["Card", "PassedFilter", "Score", "card", "one_an_alert", "utc"]
+__all__ = ["AlertLine", "Card", "PassedFilter", "Score", "card", "lines", "utc"]
 
 #: Longest text of an annotation.
 _LONGEST = 300
 
 
 class PassedFilter(NamedTuple):
-    """A filter that the alert passed, with its annotations as texts."""
+    """A filter that alerts of the object passed, with its annotations of the newest as texts."""
 
     name: str
     fid: str
     annotations: list[tuple[str, str]]
+    alerts: int
+    """How many alerts passed it."""
+
+
+class AlertLine(NamedTuple):
+    """What a line says of an alert."""
+
+    object_id: str
+    survey: str
+    candid: int
+    position: str
+    """ICRS degrees."""
+    time: str
+    """UTC."""
+    band: str
+    magnitude: str
+    filters: str
 
 
 class Score(NamedTuple):
@@ -45,8 +62,10 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One alert that passed."""
+    """One object with its alerts that passed; what is not said to be otherwise is of the newest."""
 
+    alerts: list[AlertLine]
+    """All of them, the newest first."""
     object_id: str
     candid: int
     survey: str
@@ -83,21 +102,22 @@ class Card:
 
 
 def card(
-    alert: Mapping[str, Any],
+    alerts: Sequence[Mapping[str, Any]],
     matches: Mapping[str, Any] | None,
     scores: Mapping[str, float] | None = None,
 ) -> Card:
-    """Make the card of a decoded filtered record.
+    """Make the card of an object.
 
     Parameters
     ----------
-    alert
-        The record, with photometry in nJy.
+    alerts
+        Its decoded filtered records, the newest first, with photometry in nJy.
     matches
         Matches of its object by catalogue, as `boom_streams.archive.read_matches` gives them; None: not asked for.
     scores
-        Scores by model, beside those of the record.
+        Scores by model, beside those of the newest record.
     """
+    alert = alerts[0]
     jd, photometry, survey = alert["jd"], alert["photometry"], find_survey(alert["survey"])
     negative = _is_negative(photometry, jd)
     curve = plot(photometry, jd)
@@ -105,10 +125,11 @@ def card(
     found = _scores(alert.get("classifications") or [], scores or {})
     magnitude = alert.get("magnitude")
     return Card(
+        alerts=lines(alerts),
         object_id=alert["objectId"],
         candid=alert["candid"],
         survey=alert["survey"],
-        position=f"{alert['ra']:.6f} {alert['dec']:+.6f}",
+        position=_degrees(alert),
         sexagesimal=_sexagesimal(alert["ra"], alert["dec"]),
         band=alert.get("band") or "",
         magnitude=_magnitude(magnitude, alert.get("magnitude_error")),
@@ -122,7 +143,7 @@ def card(
         turned=negative and survey is not None and survey.stamps.turned,
         curve=curve,
         whole_curve=plot(photometry, jd, whole=True) if curve is not None and curve.earlier else None,
-        filters=[_filter(passed) for passed in alert["filters"]],
+        filters=_filters(alerts),
         matches=None if matches is None else catalog_matches(matches),
         scores=found,
         versions=_versions(found),
@@ -130,20 +151,32 @@ def card(
     )
 
 
-def one_an_alert(alerts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Records such that each candid is there once, with all filters that it passed."""
-    merged: dict[int, dict[str, Any]] = {}
-    for alert in alerts:
-        first = merged.setdefault(alert["candid"], {**alert, "filters": []})
-        known = {(passed["filter_id"], passed["fid"]) for passed in first["filters"]}
-        first["filters"] += [p for p in alert["filters"] if (p["filter_id"], p["fid"]) not in known]
-    return list(merged.values())
+def lines(alerts: Sequence[Mapping[str, Any]]) -> list[AlertLine]:
+    """A line an alert."""
+    return [
+        AlertLine(
+            object_id=alert["objectId"],
+            survey=alert["survey"],
+            candid=alert["candid"],
+            position=_degrees(alert),
+            time=f"{utc(alert['jd']):%Y-%m-%d %H:%M:%S}",
+            band=alert.get("band") or "",
+            magnitude=_magnitude(alert.get("magnitude"), alert.get("magnitude_error")),
+            filters=", ".join(dict.fromkeys(passed["name"] for passed in alert["filters"])),
+        )
+        for alert in alerts
+    ]
 
 
 def utc(jd: float) -> datetime:
     """Time of a Julian date (UTC), to the second."""
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=times.unix_ms(jd))
     return (moment + timedelta(seconds=0.5)).replace(microsecond=0)
+
+
+def _degrees(alert: Mapping[str, Any]) -> str:
+    """ICRS position, degrees."""
+    return f"{alert['ra']:.6f} {alert['dec']:+.6f}"
 
 
 def _sexagesimal(ra: float, dec: float) -> str:
@@ -194,14 +227,23 @@ def _is_negative(photometry: Sequence[Mapping[str, Any]], jd: float) -> bool:
     return any(flux is not None and flux < 0 for flux in own)
 
 
-def _filter(passed: Mapping[str, Any]) -> PassedFilter:
+def _filters(alerts: Sequence[Mapping[str, Any]]) -> list[PassedFilter]:
+    """Filters that the alerts passed, in the order in which they come; alerts are the newest first."""
+    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for alert in alerts:
+        for passed in alert["filters"]:
+            found.setdefault((passed["filter_id"], passed["fid"]), []).append(passed)
+    return [PassedFilter(each[0]["name"], each[0]["fid"], _annotations(each[0]), len(each)) for each in found.values()]
+
+
+def _annotations(passed: Mapping[str, Any]) -> list[tuple[str, str]]:
     try:
         annotations = json_util.loads(passed["annotations"])
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         annotations = passed["annotations"]
     if not isinstance(annotations, dict):
         annotations = {"annotations": annotations}
-    return PassedFilter(passed["name"], passed["fid"], [(name, _text(value)) for name, value in annotations.items()])
+    return [(name, _text(value)) for name, value in annotations.items()]
 
 
 def _text(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from boom_streams.page.axes import round_number
 
-__all__ = ["CatalogMatches", "Match", "catalog_matches"]
+__all__ = ["CatalogMatches", "Match", "catalog_matches", "problems"]
 
 #: Sources of a catalogue that are shown, and columns of each.
 MOST_SOURCES, MOST_COLUMNS = 3, 8
@@ -51,6 +51,14 @@ def catalog_matches(matches: Mapping[str, Sequence[Mapping[str, Any]] | str]) ->
     """
     found = [_catalog(name, sources) for name, sources in sorted(matches.items())]
     return sorted(found, key=lambda entry: not entry.matches)
+
+
+def problems(found: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Reasons why catalogues have nothing to show, each with the names of all that it is true of."""
+    names: dict[str, list[str]] = {}
+    for catalog, reason in found.items():
+        names.setdefault(reason, []).append(catalog)
+    return [(reason, ", ".join(catalogs)) for reason, catalogs in names.items()]
 
 
 def _catalog(name: str, sources: Sequence[Mapping[str, Any]] | str) -> CatalogMatches:

@@ -17,12 +17,14 @@ from markupsafe import Markup
 
 from boom_streams import __version__
 from boom_streams.page import curves
-from boom_streams.page.cards import Card, card, one_an_alert, utc
+from boom_streams.page.cards import Card, card, lines, utc
+from boom_streams.page.matches import CatalogMatches, problems
+from boom_streams.page.objects import by_object, unsearched
 
 __all__ = ["MOST", "Night", "render"]
 
-#: Most alerts that a page shows.
-MOST = 200
+#: Most objects that have a card; the others have a line.
+MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +73,24 @@ def render(
     scores
         Scores by candid and model, beside those of the records.
     most
-        Most cards; the rest is counted.
+        Most cards; objects beyond have a line.
     """
-    passed = one_an_alert(alerts)
-    scores = scores or {}
+    objects = by_object(alerts)
+    passed = [alert for each in objects for alert in each]
+    found = None if matches is None else [matches.get(each[0]["objectId"], {}) for each in objects[:most]]
+    absent = unsearched(found or [])
     cards = [
-        card(alert, None if matches is None else matches.get(alert["objectId"], {}), scores.get(alert["candid"]))
-        for alert in passed[:most]
+        card(each, None if found is None else _without(found[at], absent), (scores or {}).get(each[0]["candid"]))
+        for at, each in enumerate(objects[:most])
     ]
     style, script = _part("page.css"), _part("page.js")
     return _environment().get_template("page.html").render(
         night=night,
         cards=cards,
         total=len(passed),
+        objects=len(objects),
+        others=[(lines(each)[0], len(each)) for each in objects[most:]],
+        unsearched=problems(absent),
         filters=_filters(night, passed),
         models=sorted({score.name for each in cards for score in each.scores}),
         observed=_observed(passed),
@@ -95,6 +102,11 @@ def render(
         script_hash=_hash(script),
         frame=curves,
     )  # fmt: skip
+
+
+def _without(matches: Mapping[str, Any], absent: Mapping[str, str]) -> dict[str, Any]:
+    """Matches without the catalogues of which the page's head speaks."""
+    return {catalog: sources for catalog, sources in matches.items() if catalog not in absent}
 
 
 def _filters(night: Night, alerts: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, str]]:
@@ -123,14 +135,19 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["index_of"] = _index_of
+    made.filters |= {"index_of": _index_of, "problems": _problems}
     return made
 
 
 def _index_of(each: Card, filters: Sequence[tuple[str, int, str]]) -> str:
-    """Places of an alert's filters in the page's list, for the script."""
+    """Places of an object's filters in the page's list, for the script."""
     passed = {one.name for one in each.filters}
     return " ".join(str(place) for place, (name, _, _) in enumerate(filters) if name in passed)
+
+
+def _problems(matches: Sequence[CatalogMatches]) -> list[tuple[str, str]]:
+    """Reasons why catalogues have nothing to show, and their names."""
+    return problems({entry.catalog: entry.problem for entry in matches if entry.problem})
 
 
 @cache

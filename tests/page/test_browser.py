@@ -41,7 +41,7 @@ def test_the_page_loads_without_errors_and_its_script_runs(tmp_path: Path) -> No
     tree, console = opened(render(Night("night"), alerts, {}), tmp_path)
     assert console == []
     assert "hidden" not in tree.one("form").attributes, "the script shows what needs a script"
-    assert tree.one("output").text == "2 alerts"
+    assert tree.one("output").text == "2 objects"
     assert len(tree.all("article", "card")) == 2
 
 
@@ -66,7 +66,7 @@ for (const [name, value] of [["order", "magnitude,1"], ["filter", "0"]]) {
     assert console == []
     assert [card["id"] for card in tree.all("article", "card")] == ["alert-2", "alert-3", "alert-1"]
     assert [card["id"] for card in tree.all("article") if "hidden" in card.attributes] == ["alert-2"]
-    assert tree.one("output").text == "2 alerts"
+    assert tree.one("output").text == "2 objects"
 
 
 def acting(page: str, acts: str) -> str:

@@ -70,7 +70,12 @@ def test_the_header_says_what_night_it_was() -> None:
     assert tree.one("h1").text == "20211121"
     header = tree.all("header")[0].text
     for expected in (
-        *("2 alerts passed, observed 2021-11-22 06:00 to 09:00 UTC", "110 alerts in", "1 dead letters", "12.3 s"),
+        *(
+            "2 alerts of 2 objects passed, observed 2021-11-22 06:00 to 09:00 UTC",
+            "110 alerts in",
+            "1 dead letters",
+            "12.3 s",
+        ),
     ):
         assert expected in header
     assert rows(tree.one("table", "filters")) == [["fast", "2", "Changes fast"], ["slow", "1", "Changes slowly"]]
@@ -84,9 +89,51 @@ def test_matches_are_shown_by_catalogue() -> None:
         ["NED", "7.00", "too near to tell", "NGC 2 z 0.004"],
         ["NED", "9.00", "–", "far 0"],
         ["NED", "and 3 more"],
-        ["Gaia_DR3", "no source within its radius"],
-        ["milliquas_v8", "not imported"],
     ]
+    assert "Gaia_DR3: no source within its radius" in card.one("section", "matches").text
+
+
+def test_what_is_true_of_every_object_is_said_once() -> None:
+    away = {"PS1": "not imported", "LS": "not imported", "milliquas": "not imported"}
+    matches = {
+        "one": {**away, "NED": [], "Gaia": [], "GCVS": "MongoDB is away"},
+        "two": {**away, "NED": [], "Gaia": [{"_id": 7, "distance_arcsec": 1.0}], "GCVS": []},
+    }
+    tree = page(alert(1, objectId="one"), alert(2, objectId="two"), matches=matches)
+    assert tree.text.count("not imported") == 1
+    assert "No match is from LS, PS1, milliquas: not imported" in tree.all("header")[0].text
+    first, second = (card.one("section", "matches") for card in cards(tree))
+    assert first.all("table") == []
+    assert [note.text for note in first.all("p")] == [
+        "GCVS: MongoDB is away",
+        "Gaia, NED: no source within its radius",
+    ]
+    assert rows(second.one("table")) == [["Gaia", "1.00", "–", "7"]]
+
+
+def test_an_object_has_one_card_with_all_its_alerts() -> None:
+    jd = alert()["jd"]
+    mine = [
+        alert(5, objectId="one", jd=jd - 1, magnitude=20.0, filters=[passed("fast", '{"n": 1}')]),
+        alert(7, objectId="one", jd=jd, band="r", magnitude=18.0, filters=[passed("slow", '{"n": 3}')]),
+        alert(6, objectId="two"),
+        alert(4, objectId="one", jd=jd - 2, magnitude=21.0, filters=[passed("fast", '{"n": 2}'), passed("slow")]),
+        alert(9, objectId="one", survey="LSST"),
+    ]
+    tree = page(*mine)
+    first, second, third = cards(tree)
+    assert [card["id"] for card in (first, second, third)] == ["alert-7", "alert-6", "alert-9"]
+    assert "r 18.00" in first.one("p", "magnitude").text, "the newest alert"
+    assert [row[1:] for row in rows(first.one("section", "alerts").one("table"))] == [
+        ["r 18.00 ± 0.05", "slow", "7"],
+        ["g 20.00 ± 0.05", "fast", "5"],
+        ["g 21.00 ± 0.05", "fast, slow", "4"],
+    ]
+    slow, fast = first.one("section", "passed").all("div", "filter")
+    assert slow.text == "slow 2 of 3 alerts; the newest: n 3"
+    assert fast.text == "fast 2 of 3 alerts; the newest: n 1"
+    assert second.all("section", "alerts") == [], "its only alert is the card"
+    assert "5 alerts of 3 objects passed" in tree.all("header")[0].text
 
 
 @pytest.mark.parametrize(
@@ -242,12 +289,16 @@ def test_an_empty_night_is_a_page() -> None:
     assert rows(tree.one("table", "filters")) == [["fast", "0", "Changes fast"], ["slow", "0", "Changes slowly"]]
 
 
-def test_large_nights_say_how_many_are_shown() -> None:
+def test_of_a_large_night_every_object_is_there() -> None:
     small = {"photometry": [], "cutoutScience": None, "cutoutTemplate": None, "cutoutDifference": None}
-    tree = page(*(alert(n, **small) for n in range(203)))
-    assert len(cards(tree)) == 200
-    assert "The first 200 of 203 alerts are shown." in tree.text
-    assert rows(tree.one("table", "filters"))[0] == ["fast", "203", "Changes fast"]
+    alerts = [alert(n, objectId=f"object {n % 230}", **small) for n in range(240)]
+    assert len(cards(page(*alerts))) == 230
+    tree = page(*alerts, most=226)
+    assert len(cards(tree)) == 226
+    assert "The first 226 of 230 objects have a card, the others a line below" in tree.text
+    others = rows(tree.one("section", "others").one("table"))
+    assert [(row[0], row[4], row[6]) for row in others] == [(f"object {n}", "1", f"ZTF {n}") for n in range(226, 230)]
+    assert rows(tree.one("table", "filters"))[0] == ["fast", "240", "Changes fast"]
 
 
 def test_an_alert_that_came_twice_has_one_card_with_all_its_filters() -> None:

@@ -12,7 +12,7 @@ if (form) {
       card.hidden = chosen !== "" && !card.dataset.filters.split(" ").includes(chosen);
     }
     const count = cards.filter((card) => !card.hidden).length;
-    form.querySelector("output").value = count === 1 ? "1 alert" : `${count} alerts`;
+    form.querySelector("output").value = count === 1 ? "1 object" : `${count} objects`;
   };
 
   const sort = () => {
