@@ -16,7 +16,9 @@ __all__ = ["Image", "pixels"]
 _BLOCK, _CARD = 2880, 80
 _GZIP, _JPEG = b"\x1f\x8b", b"\xff\xd8"
 _MAX_HEADER = 64 * _BLOCK
-_MAX_BYTES = 64 << 20
+_MAX_BYTES = 8 << 20  # of the file, gunzipped
+_MAX_PIXELS = 1 << 20
+_MAX_MEMBERS = 64  # of a gzip file
 _TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 Image = NDArray[np.float32]
 
@@ -62,14 +64,21 @@ def pixels(stamp: bytes) -> Image:
 
 
 def _gunzip(stamp: bytes) -> bytes:
-    decompressor = zlib.decompressobj(31)
-    try:
-        data = decompressor.decompress(stamp, _MAX_BYTES)
-    except zlib.error as error:
-        raise BadRecord(f"it cannot be gunzipped: {error}") from None
-    if not decompressor.eof:
-        raise BadRecord("it cannot be gunzipped: it ends too early, or is very large")
-    return data
+    """Gunzip all members of a file; what follows them and is none is passed over."""
+    parts, room, rest = [], _MAX_BYTES, stamp
+    for _ in range(_MAX_MEMBERS):
+        decompressor = zlib.decompressobj(31)
+        try:
+            parts.append(decompressor.decompress(rest, room))
+        except zlib.error as error:
+            raise BadRecord(f"it cannot be gunzipped: {error}") from None
+        if not decompressor.eof:
+            raise BadRecord(f"it cannot be gunzipped: it ends too early, or has more than {_MAX_BYTES} bytes")
+        rest, room = decompressor.unused_data, room - len(parts[-1])
+        if rest[:2] != _GZIP:
+            return b"".join(parts)
+        room = max(room, 1)  # 0 would be no limit
+    raise BadRecord(f"it cannot be gunzipped: it has more than {_MAX_MEMBERS} parts")
 
 
 def _header_end(data: bytes, start: int) -> int:
@@ -94,7 +103,7 @@ def _layout(header: bytes) -> _Layout:
         dtype = np.dtype(_TYPES[bits])
     except (KeyError, ValueError) as error:
         raise BadRecord(f"its FITS header is wrong: {error}") from None
-    if width < 1 or height < 1 or width * height * dtype.itemsize > _MAX_BYTES:
+    if width < 1 or height < 1 or width * height > _MAX_PIXELS:
         raise BadRecord(f"it has {width} x {height} pixels")
     return _Layout(len(header), (height, width), dtype, scale, zero, blank)
 

@@ -11,10 +11,10 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
+from boom_streams.avro.containers import single_record
 from boom_streams.avro.numbers import encode_long
 from boom_streams.avro.schemas import Schema
 from boom_streams.errors import BadRecord
@@ -23,13 +23,51 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")  # one core a worker; read when
 
 import polars as pl
 
-__all__ = ["Unaligned", "read_columns"]
+__all__ = ["Group", "Unaligned", "groups", "read_columns"]
 
 _SYNC = b"boom_streams/one"
+_TOGETHER = 12  # records that are decoded together from this number on; below, one by one is faster
+#: Most memory for the columns of one record, and of all that are read together, bytes.
+_ONE, _ALL = 64 << 20, 512 << 20
 
 
 class Unaligned(BadRecord):
     """The records cannot be read together; each on its own may be good."""
+
+
+class Group(NamedTuple):
+    """Records of one schema that can be read together."""
+
+    schema: Schema
+    places: list[int]
+    """Index of the container of each."""
+    records: list[bytes]
+
+
+def groups(batch: Sequence[bytes]) -> Iterator[Group]:
+    """Give containers of one whole record each that are worth reading together, as many as memory is for.
+
+    The others are to be read by themselves: what is damaged, could become large, or repeats names in its schema,
+    and where there are few of a schema.
+    """
+    found: dict[Schema, Group] = {}
+    taken = 0.0
+    for place, container in enumerate(batch):
+        try:
+            schema, record = single_record(container)
+        except BadRecord:
+            continue
+        size = len(record) * schema.per_byte_columns
+        if size > _ONE or schema.repeated:
+            continue
+        if taken + size > _ALL:
+            yield from (group for group in found.values() if len(group.records) >= _TOGETHER)
+            found, taken = {}, 0.0
+        group = found.setdefault(schema, Group(schema, [], []))
+        group.places.append(place)
+        group.records.append(record)
+        taken += size
+    yield from (group for group in found.values() if len(group.records) >= _TOGETHER)
 
 
 def read_columns(records: Sequence[bytes], schema: Schema) -> pl.DataFrame:
@@ -41,14 +79,15 @@ def read_columns(records: Sequence[bytes], schema: Schema) -> pl.DataFrame:
         If a record is damaged, or the schema is beyond what can be read this way.
     """
     body = b"".join([*records, records[0]])
-    container = b"".join([_header(schema), encode_long(len(records) + 1), encode_long(len(body)), body, _SYNC])
+    head = schema.made("columns", lambda: _header(schema))
+    container = b"".join([head, encode_long(len(records) + 1), encode_long(len(body)), body, _SYNC])
     try:
         table = pl.read_avro(io.BytesIO(container))
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # a panic in Polars is no Exception
         raise Unaligned(f"cannot be read together: {str(error)[:200]}") from None
-    leading = _leading(schema)
+    leading = schema.made("leading", lambda: _leading(schema))
     columns = [table[name].to_list() for name, _ in leading]
     starts = [b"".join(map(_start, values)) for values in zip(*columns, strict=True)]
     aligned = len(starts) == len(records) + 1 and all(
@@ -66,7 +105,6 @@ def _start(value: Any) -> bytes:
     return encode_long(len(text)) + text
 
 
-@lru_cache(maxsize=64)
 def _header(schema: Schema) -> bytes:
     """Header of a container whose schema names no type twice, which Polars does not know."""
     source = json.dumps(_inline(schema.source, {}, itertools.count())).encode()
@@ -96,7 +134,6 @@ def _inline(node: Any, named: dict[str, Any], numbers: Any) -> Any:
     return kept
 
 
-@lru_cache(maxsize=64)
 def _leading(schema: Schema) -> tuple[tuple[str, str], ...]:
     """Fields that every record begins with and that tell one record from another."""
     simple = itertools.takewhile(

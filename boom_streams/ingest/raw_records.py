@@ -14,6 +14,7 @@ import bson
 
 from boom_streams.astro import sky
 from boom_streams.avro import containers as avro
+from boom_streams.avro.headers import read_header
 from boom_streams.errors import BadRecord
 from boom_streams.kafka.partitions import raw_partition
 from boom_streams.schema import bson_records, formats
@@ -119,8 +120,8 @@ def is_placed(key: bytes | None, partition: int, partitions: int, cell: int | No
 
 
 def _position(container: bytes, survey: Survey) -> Position:
-    schema = avro.read_header(container).schema
-    read = avro.prefix_reader(schema, survey.key_fields(schema))
+    schema = read_header(container).schema
+    read = avro.prefix_reader(schema, tuple(survey.key_fields(schema)))
     return survey.position(read(container))
 
 

@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from boom_streams.avro import containers
+from boom_streams.avro.headers import read_header
 from boom_streams.avro.numbers import encode_long
 from boom_streams.avro.schemas import load_schema
 from boom_streams.errors import BadRecord
@@ -64,6 +65,11 @@ def container(
     return out.getvalue()
 
 
+def read(data: bytes) -> tuple[list[dict[str, Any]], BadRecord | None]:
+    parts, damage = containers.split(data)
+    return [containers.read_one(part)[1] for part in parts], damage
+
+
 def raw_container(schema: dict[str, Any], datum: bytes, codec: str = "null") -> bytes:
     """Container written by hand, so that schema and datum need not agree."""
     source = json.dumps(schema).encode()
@@ -78,7 +84,7 @@ def raw_container(schema: dict[str, Any], datum: bytes, codec: str = "null") -> 
 def test_several_records_are_read_and_split(codec: str, interval: int) -> None:
     data = container(5, codec, interval=interval)
     expected = [record(n) for n in range(1, 6)]
-    assert containers.read(data) == (expected, None)
+    assert read(data) == (expected, None)
     parts, damage = containers.split(data)
     assert damage is None
     assert [containers.read_one(part)[1] for part in parts] == expected
@@ -102,7 +108,7 @@ def test_schema_is_parsed_once() -> None:
 
 
 def test_several_records_are_not_single() -> None:
-    with pytest.raises(containers.NotSingle, match="3 records"):
+    with pytest.raises(containers.NotSingle, match="more than one record"):
         containers.read_one(container(3))
 
 
@@ -126,7 +132,7 @@ def test_prefix_reads_what_a_full_read_gives(order: list[int], wanted: tuple[str
         for name in path.split("."):
             value = value.get(name) if isinstance(value, dict) else None
         expected.append(value)
-    read = containers.prefix_reader(containers.read_header(data).schema, wanted)
+    read = containers.prefix_reader(read_header(data).schema, wanted)
     assert read(data) == tuple(expected)
 
 
@@ -136,14 +142,14 @@ def test_prefix_does_not_read_on() -> None:
     damaged = good[: at - 1] + b"\xff" + good[at:]  # the stamp's length
     with pytest.raises(BadRecord):
         containers.read_one(damaged)
-    read = containers.prefix_reader(containers.read_header(damaged).schema, ("candid", "candidate.ra"))
+    read = containers.prefix_reader(read_header(damaged).schema, ("candid", "candidate.ra"))
     assert read(damaged) == (1, 11.0)
 
 
 def test_truncated_after_good_records() -> None:
     data = container(3, interval=1)
     for cut in (1, 20, 100):
-        records, error = containers.read(data[:-cut])
+        records, error = read(data[:-cut])
         assert records == [record(n) for n in range(1, 4 if cut < 17 else 3)]
         assert "truncated" in str(error)
         parts, damage = containers.split(data[:-cut])
@@ -165,16 +171,16 @@ def test_truncated_after_good_records() -> None:
         (raw_container(SCHEMA, b"\x02X\x02"), "truncated or damaged"),
         (raw_container(SCHEMA, b"\x00" * 8, "deflate"), "cannot be decompressed|truncated"),
         (raw_container(SCHEMA, b"\xff\xff\xff\xff\x0f" + b"\x00" * 8, "snappy"), "snappy"),
-        (containers.read_header(container()).raw + b"~" * 16, "no record"),
+        (read_header(container()).raw + b"~" * 16, "no record"),
         (
-            container()[: len(containers.read_header(container()).raw) + 16] + encode_long(-1) + encode_long(4),
+            container()[: len(read_header(container()).raw) + 16] + encode_long(-1) + encode_long(4),
             "claims -1",
         ),
     ],
 )
 def test_damage_is_named(data: bytes, reason: str) -> None:
     with pytest.raises(BadRecord, match=reason):
-        containers.read(data)
+        read(data)
     if data.count(b"~" * 16) != 2:  # else its only block looks whole, and `split` leaves the record alone
         with pytest.raises(BadRecord, match=reason):
             containers.split(data)
@@ -184,7 +190,7 @@ def test_trailing_garbage_and_lying_size() -> None:
     data = container(1)
     with pytest.raises(containers.NotSingle):
         containers.read_one(data + b"garbage")
-    records, error = containers.read(data + b"garbage")
+    records, error = read(data + b"garbage")
     assert records == [record(1)]
     assert error is not None
     longer = raw_container(SCHEMA, avro_datum(record(1)) + b"\0\0\0")
@@ -214,7 +220,7 @@ def avro_datum(value: dict[str, Any]) -> bytes:
 def test_schemas_that_cannot_be_used(fields: Any) -> None:
     schema = {"type": "record", "name": "x", "fields": fields}
     with pytest.raises(BadRecord, match="schema"):
-        containers.read(raw_container(schema, b"\xfe\xff\xff\xff\xff\xff\xff\xff\x0f"))
+        read(raw_container(schema, b"\xfe\xff\xff\xff\xff\xff\xff\xff\x0f"))
 
 
 def test_schema_that_doubles_without_end() -> None:
@@ -256,16 +262,16 @@ def test_any_damage_gives_records_or_bad_record(
     for place, value in edits:
         data[place % len(data)] = value
     damaged = bytes(data[: None if cut is None else cut % len(data)]) + extra
-    for function in (containers.read, containers.split, containers.read_one):
+    for function in (read, containers.split, containers.read_one):
         with contextlib.suppress(BadRecord):
             function(damaged)  # type: ignore[operator]
     with contextlib.suppress(BadRecord):
-        header = containers.read_header(damaged)
+        header = read_header(damaged)
         containers.prefix_reader(header.schema, ("objectId", "candidate.ra"))(damaged)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_give_bad_record(data: bytes) -> None:
-    for start in (b"", b"Obj\x01", containers.read_header(container()).raw + b"~" * 16):
+    for start in (b"", b"Obj\x01", read_header(container()).raw + b"~" * 16):
         with pytest.raises(BadRecord):
             containers.read_one(start + data)

@@ -170,7 +170,7 @@ def test_packets_without_history_or_stamps() -> None:
         ({"candidate": candidate(jd=math.nan)}, "jd is nan"),
         ({"candidate": candidate(jd=1e300)}, "jd is 1e+300, not in"),
         ({"candidate": candidate(jd=-1.0)}, "jd is -1.0, not in"),
-        ({"candidate": candidate(ra=360.0)}, "ra is 360.0"),
+        ({"candidate": candidate(ra=360.1)}, "ra is 360.1"),
         ({"candidate": candidate(ra=-0.1)}, "ra is -0.1"),
         ({"candidate": candidate(dec=90.1)}, "dec is 90.1"),
         ({"candidate": candidate(dec=math.inf)}, "dec is inf"),

@@ -8,8 +8,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from boom_streams.avro.logical import Convert
 from boom_streams.errors import BadRecord
 from boom_streams.surveys import packed_points
+from boom_streams.surveys.checks import MAX_POINTS
 from boom_streams.surveys.ztf.series import SERIES, Histories
 
 __all__ = ["column_histories", "packet_rows"]
@@ -18,13 +20,15 @@ _SCALARS = ("objectId", "alertId", "candid", "schemavsn", "publisher")
 _CUTOUTS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
 
 
-def packet_rows(table: pl.DataFrame) -> list[dict[str, Any]]:
-    """Packets as dictionaries, without their histories."""
+def packet_rows(table: pl.DataFrame, convert: Convert | None = None) -> list[dict[str, Any]]:
+    """Packets as dictionaries, without their histories; logical types are converted by `convert`."""
     names = [name for name in (*_SCALARS, *_CUTOUTS) if name in table.columns]
     rows: list[dict[str, Any]] = table.select(names).to_dicts()
     candidates: list[dict[str, Any]] = table["candidate"].struct.unnest().to_dicts()
     for row, candidate in zip(rows, candidates, strict=True):
         row["candidate"] = candidate
+        if convert is not None:
+            convert(row)
     return rows
 
 
@@ -41,6 +45,8 @@ def column_histories(table: pl.DataFrame, series: str) -> Histories:
         return packed_points.empty(0, dtype), np.empty(0, np.int64)
     lists = table[series]
     counts = lists.list.len().fill_null(0).to_numpy()
+    if counts.max(initial=0) > MAX_POINTS:
+        raise BadRecord(f"{series} is too long")
     owner = np.repeat(np.arange(len(table)), counts)
     if not len(owner):
         return packed_points.empty(0, dtype), owner

@@ -23,14 +23,17 @@ import numpy as np
 
 from boom_streams.astro import sky
 from boom_streams.avro import containers
-from boom_streams.avro.columns import read_columns
+from boom_streams.avro.columns import groups, read_columns
+from boom_streams.avro.headers import read_header
 from boom_streams.avro.schemas import Schema
 from boom_streams.errors import BadRecord
-from boom_streams.surveys.base import LAST_JD, Alert, Position, Stamps, Survey
+from boom_streams.surveys.base import Alert, Position, Stamps, Survey
+from boom_streams.surveys.checks import check_points, check_position, check_repeated, check_types
 from boom_streams.surveys.packed_points import Points
 from boom_streams.surveys.rights import Rights
 from boom_streams.surveys.ztf.columns import column_histories, packet_rows
 from boom_streams.surveys.ztf.earlier import EARLIER
+from boom_streams.surveys.ztf.fields import NUMBERS, TEXTS
 from boom_streams.surveys.ztf.models import MODELS
 from boom_streams.surveys.ztf.series import (
     BANDS,
@@ -57,8 +60,6 @@ _STAMPS = Stamps(
     turned=True,
 )
 _OBJECT_ID = re.compile(r"ZTF\d\d[a-z]{7}")
-#: Records that are decoded together from this number on; below, one by one is faster.
-_TOGETHER = 12
 _F076, _F049, _F02 = (float(np.float32(threshold)) for threshold in (0.76, 0.49, 0.2))
 
 
@@ -77,36 +78,34 @@ class Ztf(Survey):
 
     def key_fields(self, schema: Schema) -> tuple[str, ...]:
         """Paths of objectId (alertId in schema 1.1), candid, jd, ra, dec; `BadRecord` if not ZTF's."""
+        return schema.made("ZTF", lambda: self._key_fields(schema))
+
+    def _key_fields(self, schema: Schema) -> tuple[str, str, str, str, str]:
         lacking = [name for name in ("candid", "candidate") if name not in schema.names]
+        candid = "candid"
+        if lacking == [candid] and candid in schema.kinds(("candidate",)):
+            lacking, candid = [], "candidate.candid"
         object_id = "objectId" if "objectId" in schema.names else "alertId"
         if object_id not in schema.names:
             lacking.insert(0, "objectId")
         if lacking:
             raise BadRecord(f"no ZTF alert: its schema lacks {', '.join(lacking)}")
-        return object_id, "candid", "candidate.jd", "candidate.ra", "candidate.dec"
+        check_repeated(schema)
+        for part in ("candidate", "prv_candidates", "fp_hists"):
+            check_types(schema, part, NUMBERS, TEXTS)
+        return object_id, candid, "candidate.jd", "candidate.ra", "candidate.dec"
 
     def position(self, values: Sequence[Any]) -> Position:
         """Check ids, time and place; `BadRecord` names what is missing or impossible."""
         object_id, candid, jd, ra, dec = values
-        if not isinstance(object_id, (str, int)) or object_id == "":
-            raise BadRecord("no ZTF alert: objectId is missing")
-        if not isinstance(candid, int):
-            raise BadRecord("no ZTF alert: candid is missing")
-        for name, value in (("jd", jd), ("ra", ra), ("dec", dec)):
-            if not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise BadRecord(f"candidate.{name} is {'missing' if value is None else value}")
-        if not 0.0 <= jd <= LAST_JD:
-            raise BadRecord(f"candidate.jd is {jd}, not in [0, {LAST_JD:.0f}]")
-        if not 0.0 <= ra < 360.0:
-            raise BadRecord(f"candidate.ra is {ra}, not in [0, 360)")
-        if not -90.0 <= dec <= 90.0:
-            raise BadRecord(f"candidate.dec is {dec}, not in [-90, 90]")
-        return Position(str(object_id), candid, float(jd), float(ra), float(dec))
+        return check_position(
+            self.name, object_id, candid, {"candidate.jd": jd, "candidate.ra": ra, "candidate.dec": dec}
+        )
 
     def decode(self, batch: Sequence[bytes]) -> list[Alert | BadRecord]:
         """Decode containers of one alert each; in place of a bad one its error (`NotSingle`: split it)."""
         out: list[Any] = [None] * len(batch)
-        for schema, places, records in _alike(batch):
+        for schema, places, records in groups(batch):
             try:
                 decoded = self._decode_columns(schema, records)
             except BadRecord:
@@ -120,11 +119,11 @@ class Ztf(Survey):
 
     def _decode_columns(self, schema: Schema, records: Sequence[bytes]) -> list[Alert]:
         """Decode records of one schema together; `BadRecord` if any of them needs a closer look."""
-        table = read_columns(records, schema)
         names = self.key_fields(schema)
+        table = read_columns(records, schema)
         packets = [
             _Packet(schema, record, self._position_of(names, record), _candidate(record["candidate"]))
-            for record in packet_rows(table)
+            for record in packet_rows(table, schema.convert)
         ]
         own, errors = pack_detections([{**p.candidate, "candid": p.position.candid} for p in packets])
         if errors:
@@ -157,7 +156,8 @@ class Ztf(Survey):
         if not isinstance(packet, dict):
             raise BadRecord("no ZTF alert: candidate is missing")
         place = (packet.get(name) for name in ("jd", "ra", "dec"))
-        return self.position((record[names[0]], record[names[1]], *place))
+        candid = record["candid"] if names[1] == "candid" else packet.get("candid")
+        return self.position((record[names[0]], candid, *place))
 
     def links(self, object_id: str) -> list[tuple[str, str]]:
         """The object at ALeRCE, which follows ZTF."""
@@ -165,11 +165,14 @@ class Ztf(Survey):
         return [("ALeRCE", f"https://alerce.online/object/{quote(object_id)}")] if known else []
 
     def _read(self, container: bytes) -> _Read:
+        names = self.key_fields(read_header(container).schema)
         schema, record = containers.read_one(container)
-        position = self._position_of(self.key_fields(schema), record)
+        position = self._position_of(names, record)
         histories = [record.get(name) or [] for name in ("prv_candidates", "fp_hists")]
         if not all(isinstance(h, list) and all(isinstance(p, dict) for p in h) for h in histories):
             raise BadRecord("no ZTF alert: its history is not a list of points")
+        for history, name in zip(histories, ("prv_candidates", "fp_hists"), strict=True):
+            check_points(history, name)
         prv, forced = histories
         moved = bool(prv) and "forcediffimflux" in prv[0]
         if moved:
@@ -196,20 +199,6 @@ class _Read:
     forced: list[dict[str, Any]]
     moved: bool
     """Forced photometry lay in ``prv_candidates``."""
-
-
-def _alike(batch: Sequence[bytes]) -> list[tuple[Schema, list[int], list[bytes]]]:
-    """Containers with a schema in common and one whole record each: schema, their places, their records."""
-    groups: dict[Schema, tuple[list[int], list[bytes]]] = {}
-    for place, container in enumerate(batch):
-        try:
-            schema, record = containers.single_record(container)
-        except BadRecord:
-            continue
-        places, records = groups.setdefault(schema, ([], []))
-        places.append(place)
-        records.append(record)
-    return [(schema, *group) for schema, group in groups.items() if len(group[0]) >= _TOGETHER]
 
 
 def properties(candidate: Mapping[str, Any]) -> dict[str, Any]:
@@ -285,6 +274,8 @@ def _candidate(packet: Mapping[str, Any]) -> dict[str, Any]:
         candidate.pop("programid", None)
     if candidate.get("ssnamenr") in ("null", ""):
         del candidate["ssnamenr"]
+    if candidate.get("ra") == 360.0:
+        candidate["ra"] = 0.0
     candidate["band"] = BANDS[fid]
     return candidate
 
