@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from boom_streams.errors import SettingsError
 from boom_streams.surveys.base import Survey
 
-__all__ = ["GROUP", "find_survey", "get_survey", "known_surveys", "register"]
+__all__ = ["GROUP", "find_survey", "forget", "get_survey", "known_surveys", "register"]
 
 #: Group of entry points by which other packages bring surveys.
 GROUP = "boom_streams.surveys"
@@ -28,6 +28,12 @@ def register(survey: Survey) -> None:
     """Add a survey to this process; one of the same name is replaced."""
     _registered[survey.name] = survey
     get_survey.cache_clear()
+
+
+def forget() -> None:
+    """Look for surveys again: packages were installed, or folders made."""
+    for found in (get_survey, _folders, _from_others):
+        found.cache_clear()
 
 
 def known_surveys() -> tuple[str, ...]:

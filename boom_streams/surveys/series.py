@@ -28,6 +28,9 @@ Mask: TypeAlias = NDArray[np.bool_]
 Floats: TypeAlias = NDArray[np.float64]
 
 
+_NO_CANDID = int(np.iinfo(np.int64).min)
+
+
 @dataclass(frozen=True, eq=False)
 class Series:
     """One of the light curves of an object. Its points are packed as `dtype` says.
@@ -114,6 +117,18 @@ class Series:
     def empty(self) -> Points:
         """No points."""
         return packed_points.empty(0, self.dtype)
+
+    def arranged(self, points: Points) -> Points:
+        """Points of one packet in their order; of those with one identity the last given stays."""
+        columns = {name: points[name].tolist() for name in self.order}
+        keys = zip(*(columns[name] for name in self.key), strict=True)
+        candids = columns["candid"] if self.has_candid else [_NO_CANDID] * len(points)
+        last: dict[Any, int] = {
+            key if candid == _NO_CANDID else candid: place
+            for place, (candid, key) in enumerate(zip(candids, keys, strict=True))
+        }
+        orders = list(zip(*columns.values(), strict=True))
+        return points[sorted(last.values(), key=orders.__getitem__)]
 
     def band_names(self, points: Points) -> list[str | None]:
         """Name of the band of each point; None where it is none of the survey's."""
