@@ -12,8 +12,8 @@ from benchmarks.chain import Marks
 from boom_streams import names
 from boom_streams.astro import times
 from boom_streams.kafka.reading import scan
-from boom_streams.publish.results import decode
 from boom_streams.schema import bson_records
+from boom_streams.schema.filtered import decode_filtered
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
@@ -59,7 +59,7 @@ def collect(settings: Settings, since: Marks, rate: float) -> Latency:
         classified.append(message.timestamp()[1] - raw)
     filtered: dict[int, float] = {}
     for message in scan(settings, [names.topic("ZTF", "filtered", settings.topic_prefix)], starts):
-        candid = decode(message.value() or b"")["candid"]
+        candid = decode_filtered(message.value() or b"")["candid"]
         filtered[candid] = message.timestamp()[1] - received[candid]
     waits = list(filtered.values())
     return Latency(rate, _percentiles(classified), _percentiles(waits), len(classified), len(waits))

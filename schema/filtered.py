@@ -15,6 +15,7 @@ import bson
 import fastavro
 
 from boom_streams.avro.numbers import encode_long
+from boom_streams.errors import BadRecord, FormatError
 from boom_streams.schema import bson_records, formats
 from boom_streams.surveys import Survey
 from boom_streams.surveys.packed_points import Points
@@ -121,11 +122,24 @@ def encode_body(
 
 
 def decode_filtered(value: bytes) -> dict[str, Any]:
-    """Read one filtered record; `FormatError` if a newer release wrote it."""
-    reader = fastavro.reader(io.BytesIO(value))
-    check_version(reader.metadata)
-    (message,) = reader
-    return message  # type: ignore[return-value]
+    """Read one filtered record.
+
+    Raises
+    ------
+    FormatError
+        If a newer release wrote it.
+    BadRecord
+        If it is none.
+    """
+    try:
+        reader = fastavro.reader(io.BytesIO(value), filtered_schema())
+        check_version(reader.metadata)
+        (record,) = reader
+    except FormatError:
+        raise
+    except Exception as error:  # whatever a foreign record makes the library do
+        raise BadRecord(f"no Avro object container with one alert that passed a filter: {error}") from None
+    return record  # type: ignore[return-value]
 
 
 def check_version(metadata: Mapping[str, Any]) -> None:

@@ -21,7 +21,8 @@ from boom_streams.operate import layouts, status
 from boom_streams.operate.division import cores, divide
 from boom_streams.operate.prepare import initialise
 from boom_streams.operate.supervise import Supervisor
-from boom_streams.publish.results import Passing, decode
+from boom_streams.publish.results import Passing
+from boom_streams.schema.filtered import decode_filtered
 from boom_streams.settings import load_settings
 from boom_streams.topologies.survey import ROLES, TOPICS
 
@@ -227,7 +228,7 @@ def _collect(settings: Settings, survey: str, before: Marks, outcome: Outcome) -
     filtered = names.topic(survey, "filtered", settings.topic_prefix)
     since = {where: high for where, (_, high) in before.items()}
     containers = [message.value() or b"" for message in reading.scan(settings, [filtered], since)]
-    passed = [Passing(decode(container), container) for container in containers]
+    passed = [Passing(decode_filtered(container), container) for container in containers]
     outcome.alerts = list({alert.identity: alert for alert in passed}.values())
     outcome.alerts.sort(key=lambda alert: (alert.alert["objectId"], alert.alert["candid"]))
 

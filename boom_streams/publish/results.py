@@ -8,22 +8,20 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-import fastavro
 from confluent_kafka import TopicPartition
 
 from boom_streams import names
 from boom_streams.errors import BoomError
 from boom_streams.kafka.clients import consumer, fail, partition_counts, reader_group
 from boom_streams.kafka.offsets import watermarks
-from boom_streams.schema.filtered import check_version, filtered_schema
+from boom_streams.schema.filtered import decode_filtered
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
 
-__all__ = ["Passing", "decode", "for_json", "passing", "topic_of"]
+__all__ = ["Passing", "for_json", "passing", "topic_of"]
 
 #: A topic whose first so many records are none of ours is not one of results.
 _FOREIGN = 100
@@ -71,23 +69,6 @@ class Passing:
         if not _FILE_NAME.fullmatch(version):
             version = hashlib.sha256("\0".join(versions).encode(errors="surrogatepass")).hexdigest()[:16]
         return f"{candid}_{version}.avro"
-
-
-def decode(container: bytes) -> dict[str, Any]:
-    """Decode a record for people: an Avro object container with one alert.
-
-    Raises
-    ------
-    BoomError
-        If it is none, or a newer release wrote it.
-    """
-    try:
-        reader = fastavro.reader(BytesIO(container), filtered_schema())
-        check_version(reader.metadata)
-        (record,) = reader
-    except Exception as error:  # whatever a foreign record makes the library do
-        raise BoomError(f"no Avro object container with one alert that passed a filter: {error}") from None
-    return record  # type: ignore[return-value]
 
 
 def for_json(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,7 +174,7 @@ def passing(
             deadline = time.monotonic() + quiet_seconds
             container = message.value() or b""
             try:
-                alert = Passing(decode(container), container)
+                alert = Passing(decode_filtered(container), container)
             except BoomError as wrong:
                 foreign += 1
                 if foreign == _FOREIGN and not seen:

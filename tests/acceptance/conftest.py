@@ -21,8 +21,8 @@ from boom_streams.kafka.reading import scan
 from boom_streams.operate import dead_letters
 from boom_streams.operate.prepare import initialise
 from boom_streams.operate.supervise import Supervisor
-from boom_streams.publish.results import decode
 from boom_streams.schema.dead_letters import DeadLetter
+from boom_streams.schema.filtered import decode_filtered
 from boom_streams.settings import Settings
 from tests.acceptance.transients import fast_transients
 from tests.conftest import MakeSettings, own_settings
@@ -93,7 +93,7 @@ def archive(settings: Settings) -> Archive:
 def passed(settings: Settings, name: str) -> list[int]:
     """Candids in the topic of a filter."""
     topic = names.filter_topic(name, settings.topic_prefix)
-    return [decode(message.value() or b"")["candid"] for message in scan(settings, [topic])]
+    return [decode_filtered(message.value() or b"")["candid"] for message in scan(settings, [topic])]
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import sys
 import fastavro
 import pytest
 
+from boom_streams.errors import BadRecord
 from boom_streams.kafka.limits import MAX_BYTES
 from boom_streams.schema.filtered import Passed, decode_filtered, decode_matches, encode_body, filtered_schema
 from boom_streams.surveys import get_survey
@@ -65,3 +66,11 @@ def test_filters_whose_annotations_are_too_much_for_one_record_come_in_several()
     found = [entry["filter_id"] for value in values for entry in decode_matches(value)["filters"]]
     assert found == [entry.filter_id for entry in passed]
     assert [b"".join(pieces) for pieces in body.containers(passed[:2])] == [b"".join(body.container(passed[:2]))]
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"Obj\x01", b"no Avro", encoded()[:-30]], ids=["nothing", "start", "text", "cut"]
+)
+def test_what_is_no_filtered_record_is_a_bad_one(value: bytes) -> None:
+    with pytest.raises(BadRecord, match="no Avro object container with one alert"):
+        decode_filtered(value)
