@@ -6,8 +6,9 @@ RUN := .venv/bin
 NIGHT ?=
 SEED ?=
 ARGS ?=
+PARALLEL := -n 2 --dist loadgroup --maxprocesses 2
 
-.PHONY: help setup test lint demo chaos bench clean
+.PHONY: help setup check test lint docs demo chaos bench clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -17,8 +18,11 @@ setup: $(STAMP)  ## virtual environment, package, Java, Maven and the local serv
 $(STAMP): pyproject.toml scripts/setup
 	@scripts/setup
 
+check: $(STAMP) lint  ## what a contributor runs: lint, types and the tests that need no services
+	$(RUN)/python -m pytest $(PARALLEL) -m "not services" $(ARGS)
+
 test: $(STAMP)  ## all tests, on a real Kafka and mongod; ARGS="-k name" for some
-	$(RUN)/python -m pytest $(ARGS)
+	$(RUN)/python -m pytest $(PARALLEL) $(ARGS)
 
 lint: $(STAMP)  ## ruff and mypy
 	$(RUN)/ruff check .

@@ -1,8 +1,14 @@
-"""Fixtures of all tests: real services, settings of one's own, the shared real data."""
+"""Fixtures of all tests: real services, settings of one's own, the shared real data.
+
+Tests run in two processes (``-n 2``) that share one Kafka and one mongod. What stops and starts workers, and would be
+slowed by another such test, is in one group (`ALONE`): it runs in one of them, one test at a time.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,11 +25,64 @@ ROOT = Path(__file__).resolve().parent.parent
 MakeSettings = Callable[..., Settings]
 
 
+#: Folders of tests with workers of their own.
+ALONE = ("acceptance", "chaos", "delivery", "upgrade")
+
+#: Folder of the session's services; the first process makes it, the others find it here.
+_FOLDER = "BOOM_TEST_SERVICES"
+
+#: Reasons for which a test may be skipped in CI, too.
+_ELSEWHERE = ("only Linux", "real data not here")
+
+_skipped: dict[str, int] = {}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make a folder for services that the processes of the session share."""
+    if not hasattr(config, "workerinput"):
+        os.environ[_FOLDER] = tempfile.mkdtemp(prefix="boom-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the services after the last test of the last process."""
+    if hasattr(config, "workerinput") or _FOLDER not in os.environ:
+        return
+    folder = os.environ.pop(_FOLDER)
+    local.stop(folder, kill=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that use real services: ``-m "not services"`` leaves them out."""
+    """Mark tests that use real services (``-m "not services"`` leaves them out), and those that run alone, first."""
     for item in items:
         if "services" in getattr(item, "fixturenames", ()):
             item.add_marker("services")
+        if item.path.relative_to(ROOT / "tests").parts[0] in ALONE:
+            item.add_marker(pytest.mark.xdist_group("alone"))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count what is skipped, and why."""
+    if report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        _skipped[reason] = _skipped.get(reason, 0) + 1
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """In CI a test that is skipped though it could run is a failure."""
+    missing = [reason for reason in _skipped if not reason.startswith(_ELSEWHERE)]
+    if os.environ.get("CI") and missing and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what was not tested."""
+    for reason, count in sorted(_skipped.items()):
+        fails = bool(os.environ.get("CI")) and not reason.startswith(_ELSEWHERE)
+        terminalreporter.write_line(f"not tested: {count} tests, {reason}{' - a failure in CI' if fails else ''}")
 
 
 @pytest.fixture(scope="session")
@@ -51,21 +110,16 @@ def clean_environment() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def services() -> dict[str, str]:
     """Real Kafka and mongod for the session: ``{"kafka": …, "mongo_uri": …}``.
 
     ``TEST_KAFKA`` and ``TEST_MONGO_URI`` name services that run already, for quick repeated runs.
     """
     running = os.environ.get("TEST_KAFKA"), os.environ.get("TEST_MONGO_URI")
     if running[0] and running[1]:
-        yield {"kafka": running[0], "mongo_uri": running[1]}
-        return
-    folder = tmp_path_factory.mktemp("services")
-    endpoints = local.start(folder)
-    try:
-        yield {"kafka": endpoints.kafka, "mongo_uri": endpoints.mongo_uri}
-    finally:
-        local.stop(folder)
+        return {"kafka": running[0], "mongo_uri": running[1]}
+    endpoints = local.start(os.environ[_FOLDER])  # what another process has started is used
+    return {"kafka": endpoints.kafka, "mongo_uri": endpoints.mongo_uri}
 
 
 @pytest.fixture
