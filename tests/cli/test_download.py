@@ -65,7 +65,9 @@ def test_a_night_without_alerts_is_told(mirror: Server) -> None:
     assert done.stdout.endswith(f"{NIGHT}\n")
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>", archive(a=b"alert" * 9)[:30]])
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>", archive(a=b"alert" * 9)[:30]], ids=["nothing", "a page", "the beginning of one"]
+)
 def test_what_is_no_archive_is_not_kept(mirror: Server, tmp_path: Path, content: bytes) -> None:
     mirror.files[f"ztf/{NIGHT}"] = content
     done = run(mirror)
