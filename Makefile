@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml scripts/setup
 	@scripts/setup
 
 check: $(STAMP) lint  ## what a contributor runs: lint, types and the tests that need no services
-	$(RUN)/python -m pytest $(PARALLEL) -m "not services" $(ARGS)
+	$(RUN)/python -m pytest $(PARALLEL) -m "not services and not slow" $(ARGS)
 
 test: $(STAMP)  ## all tests, on a real Kafka and mongod; ARGS="-k name" for some
 	$(RUN)/python -m pytest $(PARALLEL) $(ARGS)

@@ -60,6 +60,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("services")
         if item.path.relative_to(ROOT / "tests").parts[0] in ALONE:
             item.add_marker(pytest.mark.xdist_group("alone"))
+            item.add_marker("services")
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 

@@ -56,6 +56,7 @@ def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+@pytest.mark.slow
 def test_wheel_has_one_top_level_name_and_every_part(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         files = set(archive.namelist())
@@ -76,6 +77,7 @@ def test_wheel_has_one_top_level_name_and_every_part(wheel: Path) -> None:
     assert {f if f.startswith("boom_streams/") else f"boom_streams/{f}" for f in relative} <= files
 
 
+@pytest.mark.slow
 def test_wheel_starts_from_the_root_folder(elsewhere: Path, tmp_path: Path) -> None:
     where = run(elsewhere, "-c", "import boom_streams; print(boom_streams.__file__)", cwd=Path("/"))
     assert Path(where.stdout.strip()).is_relative_to(elsewhere.parent.parent), where.stderr

@@ -29,6 +29,7 @@ COST = chain.Cost(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_small_night_goes_through_and_its_cost_is_printed(shared: Path, root: Path, tmp_path: Path) -> None:
     file = tmp_path / "figures.json"

@@ -25,6 +25,7 @@ def run(tmp_path: Path):
     run("stop")
 
 
+@pytest.mark.slow
 def test_start_status_stop(run) -> None:
     assert "nothing was running" in run("stop")
     assert "not started" in run("status", code=1)

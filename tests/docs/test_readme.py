@@ -75,6 +75,7 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
     services.stop(folder)
 
 
+@pytest.mark.slow
 def test_use_it_for_real(root: Path, shared: Path, tmp_path: Path, data_dir: Path) -> None:
     """The section's commands in their order, ``up`` beside the others, as it says."""
     environment = os.environ | {"BOOM_DATA_DIR": str(data_dir), "PYTHONPATH": str(root), "COLUMNS": "160"}

@@ -73,6 +73,7 @@ def real_stamps(folder: Path) -> Iterator[bytes]:
                 yield value["stampData"] if isinstance(value, dict) else value
 
 
+@pytest.mark.slow
 def test_real_stamps_are_as_astropy_reads_them(shared: Path) -> None:
     read, refused = 0, Counter[str]()
     for stamp in real_stamps(shared / "data/alerts"):
