@@ -29,6 +29,9 @@ lint: $(STAMP)  ## ruff and mypy
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy --strict -p boom_streams
 
+docs: $(STAMP)  ## the documentation as a site, in .boom/site
+	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --strict --quiet --site-dir .boom/site
+
 demo: $(STAMP)  ## a night through the whole broker; NIGHT=<folder, .avro, .tar.gz>, else a public one
 	@$(RUN)/boom-streams demo $(if $(NIGHT),'$(NIGHT)') $(ARGS)
 
