@@ -12,14 +12,14 @@ from boom_streams.access.permissions import everything_that
 from boom_streams.agents.delivery.loop import Process, Record, Result, Work
 from boom_streams.agents.delivery.output import Send
 from boom_streams.archive import Archive, mongo
-from boom_streams.filters import Evaluator, Filter, FilterStore, Match
+from boom_streams.filters import Evaluator, Failure, Filter, FilterStore, Match
 from boom_streams.kafka import offsets, topics
 from boom_streams.schema import bson_records
 from boom_streams.schema.filtered import Passed, encode_body
 from boom_streams.settings import Settings
 from boom_streams.surveys import Survey, get_survey
 
-__all__ = ["make"]
+__all__ = ["Stage", "make"]
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +31,25 @@ _CUTOUT_PATIENCE = 60.0
 
 def make(config: Settings) -> Process:
     """Make the stage for the configured surveys."""
-    stage = _Stage(config)
+    stage = Stage(config)
     return stage.process
 
 
-class _Stage:
-    def __init__(self, config: Settings) -> None:
+class Stage:
+    """The filter stage, and what it remembers between batches.
+
+    Parameters
+    ----------
+    config
+        Settings of the broker.
+    since
+        Offsets of ``<survey>.classified``, by partition, from which a filter that fails has missed alerts; None: what
+        the workers have committed.
+    """
+
+    def __init__(self, config: Settings, since: Sequence[int] | None = None) -> None:
         self._config = config
+        self._since = since
         database = mongo.database(config)
         self._evaluator = Evaluator(mongo.unrepeated(config), config.filter_timeout_ms, config.history_days)
         self._store = FilterStore(database)
@@ -45,12 +57,19 @@ class _Stage:
         self._filters: dict[str, list[Filter]] = {}
         self._topics: set[str] = set()
         self._loaded = float("-inf")
+        self.suspended: dict[str, str] = {}
+        """Why filters were suspended here, by id."""
 
     def process(self, work: Work) -> list[Result]:
+        """Run the active filters on a batch."""
         self._reload()
+        return self.run(work, self._filters)
+
+    def run(self, work: Work, active: Mapping[str, Sequence[Filter]]) -> list[Result]:
+        """Run filters, by survey, on a batch; those that fail are suspended."""
         fields = [bson_records.fields(record.value) for record in work.records]
         results = [Result() for _ in work.records]
-        for survey, filters in self._filters.items():
+        for survey, filters in active.items():
             chosen = [index for index, alert in enumerate(fields) if alert["survey"] == survey]
             if not chosen or not filters:
                 continue
@@ -60,10 +79,24 @@ class _Stage:
                 passed.setdefault(chosen[match.index], []).append(match)
             self._publish(work, fields, passed, results)
             for failure in failures:
-                log.warning("filter %s is suspended: %s", failure.filter.name, failure.reason)
-                self._store.suspend(failure.filter, failure.reason, failure.candid)
-                self._loaded = float("-inf")
+                self._suspend(failure)
         return results
+
+    def _suspend(self, failure: Failure) -> None:
+        """Switch a filter off, and remember where: no alert before has been missed, whichever worker had it."""
+        one = failure.filter
+        log.warning("filter %s is suspended: %s", one.name, failure.reason)
+        since = self._committed(one.survey) if self._since is None else self._since
+        self._store.suspend(one, failure.reason, failure.candid, since)
+        self.suspended[one.id] = failure.reason
+        self._loaded = float("-inf")
+
+    def _committed(self, survey: str) -> list[int]:
+        role = "all" if self._config.role == "all" else "filter"
+        topic = names.topic(survey, "classified", self._config.topic_prefix)
+        group = names.group_id(role, self._config.topic_prefix)
+        found = offsets.committed(self._config, group, {topic: self._config.partitions})
+        return [found.get((topic, partition), 0) for partition in range(self._config.partitions)]
 
     def _reload(self) -> None:
         """Load the active filters again when they are older than a few seconds."""

@@ -11,7 +11,7 @@ import click
 from boom_streams.cli.plain import echo, echo_json
 
 if TYPE_CHECKING:
-    from boom_streams.filters import FilterStore
+    from boom_streams.filters import Filter, FilterStore
 
 __all__ = ["command"]
 
@@ -109,10 +109,31 @@ def list_filters(survey: str | None, as_json: bool) -> None:
 @command.command("activate")
 @click.argument("name")
 @click.option("--version", "fid", metavar="FID", help="Version, as `list` shows it; default: the newest.")
-def activate(name: str, fid: str | None) -> None:
+@click.option("--catch-up", is_flag=True, help="Publish also what has passed since the filter was suspended.")
+def activate(name: str, fid: str | None, catch_up: bool) -> None:
     """Switch the filter NAME on, and lift its suspension."""
-    chosen = _store().activate(name, fid)
+    store = _store()
+    suspended = store.get(name).get("suspended")
+    chosen = store.activate(name, fid)
+    if catch_up:
+        _catch_up(chosen, suspended)
     echo(f"{chosen.name} is active, version {chosen.fid}; `boom-streams consume {chosen.name}` shows what passes")
+
+
+def _catch_up(chosen: Filter, suspended: Any) -> None:
+    from boom_streams.agents.catch_up import catch_up
+    from boom_streams.settings import settings
+
+    since = suspended.get("offsets") if isinstance(suspended, Mapping) else None
+    if not isinstance(since, list):
+        echo("it was not suspended, or by an earlier release: there is nothing to catch up with")
+        return
+    done = catch_up(settings(), chosen, since)
+    echo(f"caught up: {done.passed} of {done.read} alerts since its suspension passed")
+    if done.gone:
+        echo(f"{done.gone} older records are no longer in Kafka; `archive_pipeline` finds what passed among them")
+    if done.failed:
+        echo(f"it failed again, and is suspended: {done.failed}")
 
 
 @command.command("deactivate")

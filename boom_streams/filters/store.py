@@ -10,7 +10,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import bson
@@ -229,7 +229,9 @@ class FilterStore:
             name = document.get("name")
             raise FilterError(f"filter {name} is on; switch it off first with `boom-streams filters deactivate {name}`")
 
-    def suspend(self, one: Filter, reason: str, candid: int | None = None) -> None:
+    def suspend(
+        self, one: Filter, reason: str, candid: int | None = None, offsets: Sequence[int] | None = None
+    ) -> None:
         """Switch off a version that failed; nothing if another version is active by now.
 
         Parameters
@@ -240,8 +242,12 @@ class FilterStore:
             Why, for its user.
         candid : int, optional
             The alert at which it failed, where that is known.
+        offsets : sequence of int, optional
+            Of ``<survey>.classified``, by partition: what comes before was evaluated.
         """
-        suspended = {"reason": reason, "fid": one.fid, "at": _now()}
+        suspended: dict[str, Any] = {"reason": reason, "fid": one.fid, "at": _now()}
+        if offsets is not None:
+            suspended["offsets"] = list(offsets)
         if candid is not None:
             suspended["candid"] = candid
         self._filters.update_one(

@@ -100,7 +100,7 @@ def _owned(scratch: Collection[Any], error: PyMongoError) -> Exception:
     )
     if isinstance(error, OperationFailure) and error.code in _NOT_THE_FILTER:
         return ServiceError(f"MongoDB did not run filters: {text}")
-    return FilterError(text)
+    return FilterError(text.rpartition(" :: caused by :: ")[2])
 
 
 def _end(scratch: Collection[Any], comment: str) -> bool:

@@ -1,0 +1,135 @@
+"""The filter stage: who pays for what fails, and how a suspended filter gets what it missed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import bson
+import pytest
+
+from boom_streams import names
+from boom_streams.agents.catch_up import catch_up
+from boom_streams.agents.delivery.batch import Work
+from boom_streams.agents.filter import Stage
+from boom_streams.archive import Archive, mongo
+from boom_streams.filters import FilterStore
+from boom_streams.filters.running import evaluate
+from boom_streams.kafka import topics
+from boom_streams.kafka.limits import MAX_BYTES
+from boom_streams.kafka.reading import scan
+from boom_streams.kafka.writer import Writer
+from boom_streams.schema.filtered import decode_matches
+from boom_streams.settings import Settings
+from tests.support import chain, commands
+from tests.support.classified import Stored, classify
+from tests.support.ztf_packets import candidate, container
+
+EVERYTHING: dict[str, Any] = {"$match": {"candidate.magpsf": {"$lt": 30}}}
+COUNT = 6
+
+
+def pipeline(annotations: Any) -> list[dict[str, Any]]:
+    return [EVERYTHING, {"$project": {"objectId": 1, "annotations": annotations}}]
+
+
+@dataclass
+class Bench:
+    """Classified alerts in Kafka and in the archive, and filters."""
+
+    config: Settings
+    store: FilterStore
+    records: list[Any]
+
+    def add(self, name: str, annotations: Any) -> None:
+        """Add a filter and switch it on."""
+        self.store.activate(self.store.add(name, "ZTF", pipeline(annotations), {"ZTF": [1]}).filter_id)
+
+    def published(self, name: str) -> Counter[int]:
+        """How often each alert is in a filter's topic."""
+        values = [m.value() or b"" for m in scan(self.config, [names.filter_topic(name, self.config.topic_prefix)])]
+        return Counter(decode_matches(value)["candid"] for value in values)
+
+
+@pytest.fixture
+def bench(make_settings: Any) -> Bench:
+    config = make_settings(partitions=2, filter_refresh=0.1)
+    topics.ensure_topics(config)
+    packets = [
+        container(objectId=f"ZTF00{n:07d}", candid=100 + n, candidate=candidate(candid=100 + n)) for n in range(COUNT)
+    ]
+    stored = [hostile(one) if place == 2 else one for place, one in enumerate(classify(packets))]
+    Archive(mongo.database(config), ["ZTF"]).write_enriched([one.enriched for one in stored])
+    topic, writer = names.topic("ZTF", "classified", config.topic_prefix), Writer(config)
+    for place, one in enumerate(stored):
+        writer.send(topic, one.classified, str(one.record["objectId"]).encode(), place % 2)
+    writer.finish()
+    records = [chain.record(_Sent(topic, place % 2, one.classified), place) for place, one in enumerate(stored)]
+    return Bench(config, FilterStore(mongo.database(config)), records)
+
+
+def hostile(one: Stored) -> Stored:
+    """The alert with a text where a number is expected."""
+    record = bson.decode(one.classified)
+    record["alert"]["candidate"]["sumrat"] = "a text"
+    return Stored(one.enriched, bson.encode(record))
+
+
+@dataclass
+class _Sent:
+    topic: str
+    partition: int
+    value: bytes
+    key: bytes = b"key"
+    headers: tuple[Any, ...] = ()
+
+
+def sent(results: list[Any], config: Settings) -> Counter[str]:
+    """Records by the short name of their topic."""
+    return Counter(send.topic.removeprefix(config.topic_prefix) for result in results for send in result.sends)
+
+
+def test_a_filter_that_fails_at_an_alert_gets_the_others_and_later_what_it_missed(bench: Bench) -> None:
+    bench.add("calc", {"x": {"$add": ["$candidate.sumrat", 1]}})
+    bench.add("good", {"m": "$candidate.magpsf"})
+    stage = Stage(bench.config)
+    results = stage.process(Work(bench.records[:4]))
+    assert sent(results, bench.config) == {"filtered.calc": 3, "filtered.good": 4, "ztf.filtered": 4}
+    suspended = bench.store.get("calc")["suspended"]
+    assert suspended["candid"] == 102
+    assert suspended["offsets"] == [0, 0]
+    later = stage.process(Work(bench.records[4:]))
+    assert sent(later, bench.config) == {"filtered.good": 2, "ztf.filtered": 2}
+    bench.store.add("calc", "ZTF", pipeline({"x": {"$cond": [{"$isNumber": "$candidate.sumrat"}, 1, 0]}}))
+    said = commands.run(bench.config, "filters", "activate", "calc", "--catch-up")
+    assert f"caught up: {COUNT} of {COUNT} alerts since its suspension passed" in said
+    assert "suspended" not in bench.store.get("calc")
+    assert bench.published("calc") == dict.fromkeys(range(100, 100 + COUNT), 1)
+
+
+def test_one_that_fails_again_is_suspended_again(bench: Bench) -> None:
+    bench.add("calc", {"x": {"$add": ["$candidate.sumrat", 1]}})
+    done = catch_up(bench.config, bench.store.version("calc"), [1, 1])
+    assert (done.read, done.passed) == (COUNT - 2, COUNT - 3)
+    assert "$add only supports numeric" in done.failed
+    suspended = bench.store.get("calc")["suspended"]
+    assert (suspended["candid"], suspended["offsets"]) == (102, [1, 1])
+
+
+def test_many_filters_with_long_annotations_are_published_in_parts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = {"$literal": "y" * 60_000}
+    stage = Stage(bench.config)
+    long = [
+        evaluate.Filter(f"long{n}", f"long{n}", "ZTF", {"ZTF": (1,)}, "v", tuple(pipeline({"x": words})))
+        for n in range(210)
+    ]
+    (result,) = stage.run(Work(bench.records[:1]), {"ZTF": long})
+    assert sent([result], bench.config)["ztf.filtered"] > 1
+    assert sum(sent([result], bench.config).values()) - sent([result], bench.config)["ztf.filtered"] == 210
+    assert max(send.size for send in result.sends) < MAX_BYTES / 4
+    monkeypatch.setattr(evaluate, "MAX_HELD", 20 << 20)
+    with pytest.raises(evaluate.TooMuch):
+        stage.run(Work(bench.records[3:]), {"ZTF": long})
