@@ -55,12 +55,13 @@ def pixels(stamp: bytes) -> Image:
     if len(data) < first + count * layout.dtype.itemsize:
         raise BadRecord("the image ends too early")
     raw = np.frombuffer(data, layout.dtype, count, first).reshape(layout.shape)
-    if layout.dtype.kind == "f" and layout.scale == 1 and layout.zero == 0:
-        return raw.astype(np.float32)
-    values = raw.astype(np.float64) * layout.scale + layout.zero
-    if layout.blank is not None:
-        values[raw == layout.blank] = np.nan
-    return values.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # what a float32 cannot hold is infinite
+        if layout.dtype.kind == "f" and layout.scale == 1 and layout.zero == 0:
+            return raw.astype(np.float32)
+        values = raw.astype(np.float64) * layout.scale + layout.zero
+        if layout.blank is not None:
+            values[raw == layout.blank] = np.nan
+        return values.astype(np.float32)
 
 
 def _gunzip(stamp: bytes) -> bytes:

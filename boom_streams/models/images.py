@@ -72,9 +72,10 @@ def triplet(stamps: Mapping[str, bytes], names: Sequence[str]) -> Image:
         height, width = values.shape
         if height > SIZE or width > SIZE:
             raise BadRecord(f"{name} has {width} x {height} pixels; the models take up to {SIZE} x {SIZE}")
-        values = np.where(np.isfinite(values), values, np.float32(0)).astype(np.float64)
-        norm = float(np.linalg.norm(values))
-        if not norm:
-            raise BadRecord(f"{name} is blank")
-        image[:height, :width, channel] = values / norm
+        values = np.where(np.isfinite(values), values, np.float32(0))
+        with np.errstate(over="ignore", under="ignore"):
+            norm = np.linalg.norm(values)  # in single precision, as the authors take it: where it overflows, all is 0
+            if not norm:
+                raise BadRecord(f"{name} is blank")
+            image[:height, :width, channel] = values / norm
     return image

@@ -38,9 +38,10 @@ def with_astropy(stamp: bytes) -> Any:
 
 
 def normalised(values: Any) -> Any:
-    """The authors' preparation of one stamp."""
-    values = np.where(np.isfinite(values), values, 0).astype(np.float64)
-    values = values / np.linalg.norm(values)
+    """The authors' preparation of one stamp, in single precision throughout."""
+    values = np.where(np.isfinite(values), values, 0).astype(np.float32)
+    with np.errstate(over="ignore"):
+        values = values / np.linalg.norm(values)
     missing = [(0, SIZE - size) for size in values.shape]
     return np.pad(values, missing, constant_values=1e-9).astype(np.float32)
 
@@ -103,6 +104,9 @@ def fits_bytes(values: Any, *, cards: int = 0, packed: bool = True) -> bytes:
     return gzip.compress(stream.getvalue(), 1) if packed else stream.getvalue()
 
 
+GOOD = fits_bytes(np.ones((63, 63), np.float32))
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(["f4", "f8", "u1", "i2", "u2", "i4"]),
@@ -126,6 +130,59 @@ def test_any_image_is_as_astropy_reads_it(
         np.testing.assert_allclose(image[..., 1], normalised(with_astropy(stamp)), rtol=1e-6)
 
 
+def test_an_image_whose_norm_overflows_is_0_but_for_its_padding() -> None:
+    values = np.full((63, 60), 100.0, np.float32)
+    values[3, 4] = -3.4e38
+    stamps = dict.fromkeys(STAMPS, GOOD) | {STAMPS[1]: fits_bytes(values)}
+    image = triplet(stamps, STAMPS)
+    np.testing.assert_array_equal(image[..., 1], normalised(values))
+    assert not image[:, :60, 1].any()
+    assert (image[:, 60:, 1] == np.float32(1e-9)).all()
+    assert image[..., 0].any()
+
+
+@pytest.mark.parametrize("rest", [b"", bytes(64), b"what is no gzip"])
+def test_a_stamp_in_parts_is_read_as_gzip_reads_it(rest: bytes) -> None:
+    whole = gzip.decompress(GOOD)
+    parts = b"".join(gzip.compress(whole[at : at + 3000]) for at in range(0, len(whole), 3000))
+    np.testing.assert_array_equal(pixels(parts + rest), with_astropy(GOOD))
+    with pytest.raises(BadRecord, match="ends too early"):
+        pixels(parts[:-9])
+    with pytest.raises(BadRecord, match="64 parts"):
+        pixels(gzip.compress(b"") * 65 + GOOD)
+
+
+def test_what_a_stamp_may_become_is_bounded() -> None:
+    small = gzip.compress(bytes(9 << 20))
+    with pytest.raises(BadRecord, match="more than 8388608 bytes"):
+        pixels(small)
+    with pytest.raises(BadRecord, match="more than 8388608 bytes"):
+        pixels(gzip.compress(bytes(8 << 20)) + small)
+    with pytest.raises(BadRecord, match="2000 x 2000 pixels"):
+        pixels(fits_bytes(np.zeros((2000, 2000), np.uint8)))
+    assert pixels(fits_bytes(np.zeros((700, 700), np.float64))).shape == (700, 700)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.booleans(),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=5),
+    st.one_of(st.none(), st.integers(0, 10**6)),
+)
+def test_a_damaged_stamp_is_an_image_or_has_a_reason(
+    packed: bool, edits: list[tuple[int, int]], cut: int | None
+) -> None:
+    data = bytearray(GOOD if packed else gzip.decompress(GOOD))
+    for place, value in edits:
+        data[place % min(len(data), 3000)] = value  # the header's bytes, mostly
+    try:
+        values = pixels(bytes(data[: None if cut is None else cut % len(data)]))
+    except BadRecord:
+        return
+    assert values.dtype == np.float32
+    assert values.size <= 1 << 20
+
+
 def test_scaled_and_blank_pixels() -> None:
     unit = fits.PrimaryHDU(np.arange(12, dtype=np.int16).reshape(3, 4))
     unit.header["BSCALE"], unit.header["BZERO"], unit.header["BLANK"] = 0.5, 10.0, 7
@@ -134,9 +191,6 @@ def test_scaled_and_blank_pixels() -> None:
     values = pixels(stream.getvalue())
     np.testing.assert_array_equal(values, with_astropy(stream.getvalue()))
     assert np.isnan(values[1, 3])
-
-
-GOOD = fits_bytes(np.ones((63, 63), np.float32))
 
 
 @pytest.mark.parametrize(

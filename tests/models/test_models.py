@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boom_streams.models import History, Scorer, Subject, history, known_models
-from boom_streams.surveys import get_survey, packed_points
+from boom_streams.models import History, Scorer, Subject, history, known_models, triplets
+from boom_streams.surveys import Alert, get_survey, packed_points
 
 ZTF = get_survey("ZTF")
 PUBLISHED = {"btsbot": "expected_scores", "braai": "new_drb", **{f"acai_{x}": f"acai_{x}" for x in "hvonb"}}
@@ -52,6 +52,18 @@ def test_published_scores(rows: list[dict[str, Any]], images: Any, scorer: Score
         for name, column in PUBLISHED.items():
             told = with_new_drb if name == "btsbot" else scores
             assert told.classifications[name] == pytest.approx(row[column], abs=1e-5)
+
+
+def test_an_image_that_overflows_is_scored_as_its_authors_do(shared: Path, scorer: Scorer) -> None:
+    names = ("697252384215015000", "1703222170415010089")
+    alerts = ZTF.decode([(shared / f"data/faults/{name}.avro").read_bytes() for name in names])
+    good = [alert for alert in alerts if isinstance(alert, Alert)]
+    seen, reasons = triplets([alert.cutouts for alert in good], ZTF.stamps.names)
+    none = History(*[None] * 5)
+    first, second = scorer.score([Subject(a.document["candidate"], none) for a in good], seen, reasons)
+    assert first.classifications["braai"] == pytest.approx(0.9933, abs=1e-4)
+    expected = {"braai": 0.107, "acai_v": 0.0234, "acai_b": 0.960}
+    assert {name: second.classifications[name] for name in expected} == pytest.approx(expected, abs=5e-4)
 
 
 def test_history_is_that_of_the_rows(rows: list[dict[str, Any]]) -> None:
