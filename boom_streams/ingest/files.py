@@ -1,9 +1,9 @@
-"""Archived alerts: Avro files, folders of them, and tar archives, read ahead within bounded memory."""
+"""Archived alerts: Avro files, gzipped or not, folders of them, and tar archives, read ahead within bounded memory."""
 
 from __future__ import annotations
 
+import gzip
 import os
-import tarfile
 import threading
 import zlib
 from collections import deque
@@ -14,16 +14,32 @@ from types import TracebackType
 from typing import Self
 
 from boom_streams.errors import BoomError
+from boom_streams.ingest.archives import ArchiveError, members, printable
 
 __all__ = ["Container", "ReadAhead", "Source", "containers", "find_sources"]
 
 #: A container larger than this is not read, bytes.
 MAX_CONTAINER = 1 << 30
 
+#: One that lies packed in another file is not read if it is larger than this: a small file may claim to hold much.
+MAX_UNPACKED = 128 << 20
+
 #: Containers are handed over in groups of about this many bytes: what follows is faster on many.
 _GROUP = 4 << 20
 
+#: What a container takes beside its bytes, about.
+_CONTAINER = 1 << 10
+
+#: Most lines about files in one archive that are passed over.
+_MAX_PROBLEMS = 100
+
 _ARCHIVES = (".tar", ".tar.gz", ".tgz")
+_MAX_PATH = 4096  # bytes, what Linux allows
+_READ = (".avro", ".avro.gz", *_ARCHIVES)
+#: What holds alerts, as their names say, but is not read here.
+_PACKED = tuple(
+    f"{kind}.{packing}" for kind in (".avro", ".tar") for packing in ("zip", "bz2", "xz", "zst", "lz4", "7z", "z")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +80,8 @@ class Container:
 def find_sources(paths: Iterable[str | Path]) -> list[Source]:
     """Find the Avro files and tar archives in folders (recursively, in sorted order) and among files.
 
+    Those that are packed in a way that is not read here are among them, so that `containers` names them.
+
     Raises
     ------
     BoomError
@@ -75,12 +93,12 @@ def find_sources(paths: Iterable[str | Path]) -> list[Source]:
             inside = [Path(folder, name) for folder, _, files in os.walk(path) for name in files]
             chosen = sorted(file for file in inside if _wanted(file.name))
             if not chosen:
-                raise BoomError(f"no .avro, .tar or .tar.gz file in the folder {path}")
+                raise BoomError(f"no .avro, .avro.gz, .tar or .tar.gz file in the folder {path}")
             found += chosen
         elif not path.exists():
             raise BoomError(f"no such file or folder: {path}")
         elif not _wanted(path.name):
-            raise BoomError(f"{path} is neither a folder, an .avro file, nor a .tar or .tar.gz archive")
+            raise BoomError(f"{path} is neither a folder, an .avro or .avro.gz file, nor a .tar or .tar.gz archive")
         else:
             found.append(path)
     return [Source(path, path.stat().st_size) for path in found if path.is_file()]
@@ -98,39 +116,52 @@ def containers(sources: Iterable[Source]) -> Iterator[Container]:
             consumed += source.size
             continue
         consumed += source.size
-        if source.size > MAX_CONTAINER:
-            yield Container(str(source.path), b"", f"larger than {MAX_CONTAINER} bytes", consumed)
+        name = printable(str(source.path), _MAX_PATH)
+        if name.lower().endswith(_PACKED):
+            yield Container(name, b"", "not read: unpack it first, or pack it with gzip", consumed)
             continue
-        try:
-            yield Container(str(source.path), source.path.read_bytes(), "", consumed)
-        except OSError as error:
-            yield Container(str(source.path), b"", f"cannot be read: {error.strerror}", consumed)
+        if source.size > MAX_CONTAINER:
+            yield Container(name, b"", f"larger than {MAX_CONTAINER} bytes", consumed)
+            continue
+        data, problem = _gunzipped(source) if name.lower().endswith(".gz") else _plain(source)
+        yield Container(name, data, problem, consumed)
+
+
+def _plain(source: Source) -> tuple[bytes, str]:
+    """Bytes of a container, or what is wrong with it."""
+    try:
+        return source.path.read_bytes(), ""
+    except OSError as error:
+        return b"", f"cannot be read: {error.strerror}"
 
 
 def _members(source: Source, before: int) -> Iterator[Container]:
-    """Avro containers in a tar archive; links, folders and hidden files in it are passed over."""
+    """Avro containers in a tar archive, and a line for each that is passed over, up to a number of them."""
+    where, problems = printable(str(source.path), _MAX_PATH), 0
+    end = before + source.size
     try:
-        with source.path.open("rb") as file, tarfile.open(fileobj=file, mode="r|*") as archive:
-            for member in archive:
-                name = f"{source.path}:{member.name}"
-                if not (member.isreg() and _wanted(os.path.basename(member.name), (".avro",))):
-                    continue
-                at = before + file.tell()
-                if member.size > MAX_CONTAINER:
-                    yield Container(name, b"", f"larger than {MAX_CONTAINER} bytes", at)
-                    continue
-                stream = archive.extractfile(member)
-                data = stream.read() if stream is not None else b""
-                if len(data) < member.size:
-                    yield Container(name, data, "cut off: the archive ends within it", at)
-                else:
-                    yield Container(name, data, "", at)
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        yield Container(str(source.path), b"", f"archive cannot be read: {error}", before + source.size)
+        for member in members(source.path, ".avro", MAX_UNPACKED):
+            problems += bool(member.problem)
+            if problems <= _MAX_PROBLEMS or not member.problem:
+                yield Container(f"{where}:{member.name}", member.data, member.problem, before + member.consumed)
+    except ArchiveError as error:
+        yield Container(where, b"", f"archive cannot be read: {error}", end)
+    if problems > _MAX_PROBLEMS:
+        yield Container(where, b"", f"{problems - _MAX_PROBLEMS} more files in it were passed over", end)
 
 
-def _wanted(name: str, suffixes: Sequence[str] = (".avro", *_ARCHIVES)) -> bool:
-    return name.lower().endswith(tuple(suffixes)) and not name.startswith(".")
+def _gunzipped(source: Source) -> tuple[bytes, str]:
+    """Bytes of a gzipped container, or what is wrong with it."""
+    try:
+        with gzip.open(source.path) as file:
+            data = file.read(MAX_UNPACKED + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        return b"", f"cannot be gunzipped: {error}"
+    return (data, "") if len(data) <= MAX_UNPACKED else (b"", f"larger than {MAX_UNPACKED} bytes")
+
+
+def _wanted(name: str) -> bool:
+    return name.lower().endswith((*_READ, *_PACKED)) and not name.startswith(".")
 
 
 @dataclass(slots=True)
@@ -182,7 +213,7 @@ class ReadAhead:
         try:
             for container in self.source:
                 group.append(container)
-                size += len(container.data)
+                size += _size([container])
                 if size >= _GROUP:
                     if not self._hand_over(group):
                         return
@@ -209,4 +240,4 @@ class ReadAhead:
 
 
 def _size(group: Sequence[Container]) -> int:
-    return sum(len(container.data) for container in group)
+    return sum(len(container.data) + _CONTAINER for container in group)
