@@ -189,6 +189,7 @@ def test_the_page_has_a_card_an_alert(settings: Settings, tmp_path: Path) -> Non
     mongo.database(settings)["ZTF_alerts_aux"].insert_one(
         {"_id": "ZTF21abcde01", "cross_matches": {"NED": [{"_id": "NGC 1", "distance_arcsec": 2.0}]}}
     )
+    mongo.database(settings)["filters"].insert_one({"name": "fast", "survey": "ZTF", "permissions": {"ZTF": [1, 2, 3]}})
     publish(settings, "filtered.fast", record(1, "fast"), record(2, "fast"))
     output = run(settings, "fast", "--page", str(tmp_path / "pages" / "fast.html"))
     assert (tmp_path / "pages" / "fast.html").as_uri() in output
