@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import re
 import socket
 import time
 from collections.abc import Callable, Iterable
@@ -14,13 +15,13 @@ from urllib.parse import parse_qsl, urlsplit
 import pymongo
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError, ConfigurationError, ConnectionFailure, OperationFailure, PyMongoError
 
 from boom_streams import names
 from boom_streams.errors import ServiceError
 from boom_streams.settings import Settings
 
-__all__ = ["Away", "Patience", "client", "database", "duplicates", "problem", "unrepeated"]
+__all__ = ["Away", "Patience", "client", "database", "duplicates", "explain", "problem", "unrepeated"]
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ _FAILURES = 3
 #: Where the connection string does not say otherwise.
 _TIMEOUTS: dict[str, Any] = {"serverSelectionTimeoutMS": 3000, "connectTimeoutMS": 3000, "socketTimeoutMS": 60_000}
 _DUPLICATE = 11000
+#: Codes of errors of a user: unauthorized, authentication failed.
+_REFUSED = (13, 18)
 
 #: Seconds in which a MongoDB that is well answers a probe.
 PROBE_SECONDS = 5.0
@@ -105,6 +108,21 @@ def problem(config: Settings, written: Iterable[str] = ()) -> str | None:
     except PyMongoError as error:
         return f"MongoDB: {str(error).partition(', Timeout')[0][:300]}"
     return None
+
+
+def explain(error: PyMongoError) -> str:
+    """What a person is told of an error of MongoDB, and what to do."""
+    reason = re.split(r",| \(configured", str(error))[0][:300]
+    if isinstance(error, ConnectionFailure):
+        return (
+            f"MongoDB does not answer ({reason}); start it with `boom-streams services start`, or set "
+            "BOOM_MONGO_URI to one that runs"
+        )
+    if isinstance(error, ConfigurationError):
+        return f"BOOM_MONGO_URI names no MongoDB: {reason}"
+    if isinstance(error, OperationFailure) and error.code in _REFUSED:
+        return f"MongoDB refuses this user: {reason}; check user and password in BOOM_MONGO_URI, and the user's roles"
+    return f"MongoDB: {reason}"
 
 
 class Away(ServiceError):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +82,7 @@ def import_catalog(
     for file in files:
         check_format(file)
     catalog = _described(name)
-    with _mongodb(), steps(name, not quiet) as progress:
+    with steps(name, not quiet) as progress:
         report = Import(
             mongo.database(config),
             catalog,
@@ -109,8 +108,7 @@ def list_catalogs() -> None:
 
     config = settings()
     described = load_descriptions(config.catalogs_dir)
-    with _mongodb():
-        imported = {document["_id"]: document for document in CatalogStore(mongo.database(config)).list_all()}
+    imported = {document["_id"]: document for document in CatalogStore(mongo.database(config)).list_all()}
     table = PlainTable(f"catalogues; descriptions of your own are in {config.catalogs_dir}")
     for column in ("name", "radius", "mode", "surveys", "version", "rows", "state", "about"):
         right = column in ("radius", "rows")
@@ -152,21 +150,6 @@ def _described(name: str) -> Catalog:
             f"{folder / name}.toml` and edit it. Described are {', '.join(known)}"
         )
     return known[name]
-
-
-@contextmanager
-def _mongodb() -> Iterator[None]:
-    """Say what to do where MongoDB does not answer."""
-    from pymongo.errors import ConnectionFailure
-
-    from boom_streams.errors import ServiceError
-
-    try:
-        yield
-    except ConnectionFailure as error:
-        raise ServiceError(
-            f"MongoDB does not answer; start it with `boom-streams services start`, or set BOOM_MONGO_URI: {error}"
-        ) from None
 
 
 def _told(name: str, report: Report) -> list[str]:

@@ -14,8 +14,8 @@ from typing import Any
 
 import click
 
+from boom_streams.cli.explain import explain
 from boom_streams.cli.plain import plain
-from boom_streams.errors import BoomError
 
 __all__ = ["COMMANDS", "cli", "main"]
 
@@ -53,10 +53,11 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BoomError as error:
-            if ctx.params.get("debug"):
+        except Exception as error:
+            told = explain(error)
+            if told is None or ctx.params.get("debug"):
                 raise
-            raise click.ClickException(plain(error, lines=True)) from None
+            raise click.ClickException(plain(told, lines=True)) from None
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Begin with"):

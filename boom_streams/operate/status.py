@@ -142,11 +142,7 @@ def _archive(settings: Settings, report: dict[str, Any]) -> None:
                 "an active filter: nobody is told of them; add one with `boom-streams filters add`"
             )
     except PyMongoError as error:
-        reason = str(error).split(",")[0]
-        report["missing"].append(
-            f"MongoDB does not answer ({reason}); start it with `boom-streams services start`, or set "
-            "BOOM_MONGO_URI to one that runs"
-        )
+        report["missing"].append(mongo.explain(error))
 
 
 def _absent_catalogs(settings: Settings, store: CatalogStore) -> list[str]:

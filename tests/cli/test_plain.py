@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+from pathlib import Path
 
 import pytest
 from rich.table import Table
 
 from boom_streams.archive import mongo
+from boom_streams.avro.numbers import encode_long
 from boom_streams.cli.plain import echo_json, plain
 from boom_streams.cli.tables import PlainTable, passing_table, show
 from boom_streams.kafka import topics
@@ -71,6 +73,22 @@ def test_lists_of_filters_and_dead_letters_show_hostile_texts(make_settings) -> 
     assert r"d[/bold]\x1b[2J" in filters.replace("\n", "")
     assert r"[/bold]\x1b[2J" in dead
     assert "\x1b" not in filters + dead
+
+
+def test_a_hostile_file_is_a_dead_letter_that_can_be_listed(make_settings, tmp_path: Path) -> None:
+    """Its codec is named in the reason."""
+    settings: Settings = make_settings(partitions=2)
+    topics.ensure_topics(settings)
+    entries = {"avro.codec": "[/bold]\x1b[2J", "avro.schema": '{"type": "record", "name": "t", "fields": []}'}
+    pieces = [encode_long(len(entries))]
+    for name, value in entries.items():
+        pieces += [encode_long(len(name)), name.encode(), encode_long(len(value)), value.encode()]
+    (tmp_path / "[red]a.avro").write_bytes(b"Obj\x01" + b"".join(pieces) + b"\x00" + bytes(16))
+    run(settings, "replay", "ztf", tmp_path, code=1)
+    listed = run(settings, "dead", "list")
+    assert r"[/bold]\x1b[2J" in listed.replace("\n", "")
+    assert "[red]a.avro" in listed.replace("\n", "")
+    assert "\x1b" not in listed
 
 
 def test_commands_print_in_one_place_only() -> None:
