@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pymongo.collection import Collection
+from pymongo.errors import OperationFailure
 
 from boom_streams.errors import FilterError
-from boom_streams.filters.language import cost
+from boom_streams.filters.language import cost, operators, sizes
 from boom_streams.filters.language.validate import validate
+from tests.support import expressions
 from tests.support.classified import ZTF, scratch_database
 
 MATCH = {"$match": {}}
@@ -172,6 +176,85 @@ BOMBS = {
 }
 
 
+def stage(expression: Any) -> list[dict[str, Any]]:
+    return [{"$addFields": {"x": expression}}]
+
+
+def steps_of(expression: Any) -> list[dict[str, Any]]:
+    """A loop of many steps that makes each value from the one before."""
+    return stage(reduce({"$range": [0, 400]}, [1], expression))
+
+
+TWICE = doubling("$concatArrays")
+DELAYED = {"a": "$$value.b", "b": "$$value.c", "c": "$$value.d", "d": "$$value.e"}
+NESTED = [{"$map": {"input": LONG, "in": "$$this"}}]
+BOMBS |= {
+    f"where a value is missing: {name} {argument}": (steps_of({name: {key: None, argument: TWICE, **more}}), FACTOR)
+    for name, key, argument, more in [
+        ("$dateToString", "date", "onNull", {}),
+        ("$dateToString", "date", "format", {}),
+        ("$dateToString", "date", "timezone", {}),
+        ("$dateFromString", "dateString", "onNull", {}),
+        ("$dateFromString", "dateString", "onError", {}),
+        ("$convert", "input", "onNull", {"to": "int"}),
+        ("$convert", "input", "onError", {"to": "int"}),
+    ]
+}
+BOMBS |= {
+    "the least of one object": (steps_of({"$max": {"a": "$$value", "b": "$$value"}}), FACTOR),
+    "what doubles after some steps": (
+        stage(
+            reduce({"$range": [0, 400]}, {key: [1] for key in "abcde"},
+                   DELAYED | {"e": {"$concatArrays": ["$$value.a", "$$value.a"]}})
+        ),
+        FACTOR,
+    ),
+    "what doubles in a loop in a loop": (
+        stage(
+            reduce({"$range": [0, 400]}, [1], reduce([1], "$$value", {"$concatArrays": ["$$value", "$$value"]}))
+        ),
+        FACTOR,
+    ),
+    "what is thrown away": (
+        stage({"$size": {"$map": {"input": LONG, "in": {"$concatArrays": [CURVE] * 10}}}}), MANY),
+    "rows as long as there are inputs": (
+        stage({"$zip": {"inputs": [LONG, *[[]] * 2000], "useLongestLength": True}}), MANY),
+    "a long default in each row": (
+        stage({"$zip": {"inputs": [LONG, [1]], "useLongestLength": True, "defaults": [0, "x" * 16000]}}), MANY),
+    "a long name in each element": (stage({"$map": {"input": LONG, "in": {"n" * 16000: 1}}}), MANY),
+    "a long literal in each element": (stage({"$map": {"input": LONG, "in": {"$literal": ["x" * 90] * 900}}}), MANY),
+    "letters of more than a byte": (stage({"$map": {"input": LONG, "in": "\U0001f52d" * 2500}}), MANY),
+    "copies of each point": (
+        stage({"$map": {"input": LONG, "in": {"$map": {"input": {"$range": [0, 90]}, "as": "b",
+               "in": {"$mergeObjects": ["$candidate", {"a": 1}]}}}}}), MANY),
+    "fields of each point": (
+        stage({"$map": {"input": CURVE, "in": {"$map": {"input": {"$range": [0, 90]}, "as": "b",
+               "in": {"$objectToArray": "$candidate"}}}}}), MANY),
+    "what many groups of an expression find": (
+        stage({"$map": {"input": LONG, "in": {"$regexFind": {
+            "input": "$objectId", "regex": "(" * 90 + "a" + ")" * 90}}}}),
+        MANY,
+    ),
+    "set in each element": (
+        [*stage(LONG), {"$addFields": {"x.y": {"$concatArrays": [CURVE] * 10}}}], SLOW),
+    "set in each source": (
+        [{"$addFields": {"cross_matches.NED.y": {"$concatArrays": [CURVE] * 10}}}], MANY),
+    "set in each element of what another stage merges": (
+        [*stage(LONG), {"$replaceWith": {"$mergeObjects": [{"aliases": "$x"}, "$$ROOT"]}},
+         {"$addFields": {"aliases.y": {"$concatArrays": [CURVE] * 10}}}], SLOW),
+    "large values compared in loops": (
+        [*stage(NESTED), {"$addFields": {"y": {"$map": {"input": LONG, "in": {
+            "$sum": {"$map": {"input": LONG, "as": "b", "in": {"$eq": ["$x", "$x"]}}}}}}}}], SLOW),
+    "conditions on a large value": (
+        [*stage({"$concatArrays": [LONG] * 400}), {"$match": {"$or": [{"x": n} for n in range(900)]}}], SLOW),
+    "conditions on the elements of a large value": (
+        [*stage({"$concatArrays": [LONG] * 400}), {"$match": {"x": {"$all": list(range(900))}}}], SLOW),
+    "a regular expression that tries many ways": (
+        stage({"$map": {"input": CURVE, "in": {"$map": {"input": CURVE, "as": "b", "in": {
+            "$regexMatch": {"input": {"$concat": ["a" * 90, "$$b.name"]}, "regex": "(a+)+$"}}}}}}), SLOW),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_are_refused(name: str) -> None:
     stages, message = BOMBS[name]
@@ -183,6 +266,29 @@ def test_bombs_are_refused(name: str) -> None:
 
 POINT = {"jd": "$$this.jd", "mag": "$$this.magpsf"}
 USEFUL = {
+    "the last two": reduce(
+        CURVE,
+        {"before": None, "last": None, "gap": 0},
+        {"before": "$$value.last", "last": "$$this", "gap": {"$max": ["$$value.gap", {"$subtract": ["$$this.jd", 1]}]}},
+    ),
+    "points with more": {"$map": {"input": CURVE, "in": {"$mergeObjects": ["$$this", {"age": "$candidate.jd"}]}}},
+    "sums of the light curve so far": reduce(
+        CURVE, [], {"$concatArrays": ["$$value", [{"$add": [{"$ifNull": [{"$last": "$$value"}, 0]}, "$$this.jd"]}]]}
+    ),
+    "a list as a text": reduce(CURVE, "", {"$concat": ["$$value", ",", {"$toString": "$$this.jd"}]}),
+    "scores in loops": {
+        "$map": {
+            "input": CURVE,
+            "in": {
+                "$filter": {
+                    "input": CURVE,
+                    "as": "b",
+                    "cond": {"$gt": ["$candidate.drb", {"$subtract": ["$$b.jd", "$candidate.jd"]}]},
+                }
+            },
+        }
+    },
+    "a day as a text": {"$dateToString": {"date": {"$toDate": "$candidate.jd"}, "format": "%Y-%m-%d"}},
     "a sum": reduce(CURVE, 0, {"$add": ["$$value", "$$this.magpsf"]}),
     "the brightest": reduce(
         CURVE, None, {"$cond": [{"$lt": ["$$this.magpsf", "$$value.magpsf"]}, "$$this", "$$value"]}
@@ -261,6 +367,7 @@ GROWING = USEFUL | {
     "zipped": {"$zip": {"inputs": [CURVE, "$fp_hists", f"{CURVE}.jd"]}},
     "added twice": reduce(CURVE, [], {"$concatArrays": ["$$value", CURVE]}),
     "split": {"$split": [{"$concat": ["a b c d e f g h i j k l m n o p q r s t u v w x y z"] * 9}, " "]},
+    "by pairs": {"$map": {"input": CURVE, "as": "a", "in": {"$zip": {"inputs": [["$$a.jd"], CURVE]}}}},
     "nested": {
         "$map": {"input": CURVE, "as": "a", "in": {"$map": {"input": CURVE, "as": "b", "in": ["$$a", "$$b.jd"]}}}
     },
@@ -272,7 +379,7 @@ GROWING = USEFUL | {
 
 @pytest.mark.parametrize("name", GROWING)
 def test_mongod_stays_within_the_bound(alerts: Collection[Any], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(cost, "_INPUTS", {key: cost.Size(50, 1, 50) for key in ZTF.series})
+    monkeypatch.setattr(sizes, "INPUTS", {key: cost.Size(50, 1, 50) for key in ZTF.series})
     bound, steps = cost._Scope().run(GROWING[name])
     (found,) = alerts.aggregate([{"$project": {"x": GROWING[name]}}])
     assert values(found["x"]) <= bound.total
@@ -280,3 +387,59 @@ def test_mongod_stays_within_the_bound(alerts: Collection[Any], monkeypatch: pyt
         assert len(found["x"]) <= bound.length
     assert bound.total < cost.MAX_SIZE
     assert steps < cost.MAX_STEPS
+
+
+def test_every_operator_that_is_allowed_has_a_size() -> None:
+    assert sizes.RULES.keys() | cost._SPECIAL.keys() == operators.EXPRESSIONS
+
+
+@pytest.fixture(scope="module")
+def largest(services: dict[str, str]) -> Iterator[Collection[dict[str, Any]]]:
+    """An alert that is as large as can be."""
+    points = [{"jd": float(number), "magpsf": 18.0, "name": "x"} for number in range(sizes.CURVE)]
+    alert = {
+        "_id": 1,
+        "objectId": "o" * 30,
+        "candidate": {"jd": 5.0, "flag": True, "text": "t" * 30} | {f"f{n}": n for n in range(200)},
+        "properties": {f"p{number}": number for number in range(90)},
+        "cross_matches": {"NED": [{"name": "n" * 30, "z": 0.1}] * 5_000},
+        "aliases": {},
+        "coordinates": {"l": 1.0},
+        **dict.fromkeys(["prv_candidates", "fp_hists", "prv_nondetections"], points),
+    }
+    with scratch_database(services["mongo_uri"]) as database:
+        database.alerts.insert_one(alert)
+        yield database.alerts
+
+
+#: Codes of mongod for what is too large for BSON.
+TOO_LARGE = (10334, 17419)
+#: A point of the alert, which counts as one value, has most bytes.
+BYTES = 80
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(first=expressions.values(3), second=expressions.values(2), path=st.sampled_from(["x", "y", "x.k", "fp_hists.k"]))
+def test_what_mongod_makes_of_the_largest_alert_is_within_the_bound(
+    largest: Collection[Any], first: Any, second: Any, path: str
+) -> None:
+    stages = [{"$addFields": {"x": first}}, {"$addFields": {path: second}}]
+    scope = cost._Scope()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cost, "MAX_STEPS", 5_000_000)
+        patch.setattr(cost, "MAX_SIZE", 200_000)
+        try:
+            validate([MATCH, *stages, PROJECT])
+            for each in stages:
+                scope.assign(each["$addFields"])
+        except FilterError:
+            return
+    bound = sum(size.total for size in scope._made.values())
+    measured = {"$bsonSize": {"x": "$x", "y": "$y", "z": {"$cond": [path == "fp_hists.k", "$fp_hists", 0]}}}
+    try:
+        (found,) = largest.aggregate([*stages, {"$project": {"bytes": measured}}])
+    except OperationFailure as error:
+        if error.code not in TOO_LARGE:
+            return  # types that do not fit
+        raise
+    assert found["bytes"] <= BYTES * (bound + 10)

@@ -8,7 +8,7 @@ from typing import Any
 
 from boom_streams.errors import FilterError
 
-__all__ = ["ADVICE", "check_expression", "check_query"]
+__all__ = ["ADVICE", "EXPRESSIONS", "check_expression", "check_query"]
 
 _ARITHMETIC = "abs add ceil divide exp floor ln log log10 mod multiply pow round sqrt subtract trunc"
 _TRIGONOMETRY = "sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh degreesToRadians radiansToDegrees"
@@ -28,7 +28,7 @@ _DATES = (
     "dayOfWeek dayOfYear hour millisecond minute month second week year"
 )
 
-_EXPRESSIONS = frozenset(
+EXPRESSIONS = frozenset(
     f"${name}"
     for names in (_ARITHMETIC, _TRIGONOMETRY, _LOGIC, _ARRAYS, _TEXTS, _TYPES, _DATES)
     for name in names.split()
@@ -185,7 +185,7 @@ def _check_path(text: str, place: str) -> None:
 
 
 def _check_operator(name: str, body: Any, place: str, loops: int) -> None:
-    if name not in _EXPRESSIONS:
+    if name not in EXPRESSIONS:
         _refuse(name, place, "see the list of expressions in the documentation of filters")
     here = f"{place}.{name}"
     if name == "$literal":
