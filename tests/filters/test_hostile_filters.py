@@ -125,6 +125,23 @@ def test_an_alert_that_is_large_beside_its_light_curve_is_no_alert_for_filters(d
     assert database.list_collection_names() == []
 
 
+@pytest.mark.parametrize(
+    ("matches", "reason"),
+    [
+        ({"LS": [{"_id": "x" * 5_000}]}, "cross_matches.LS._id is a text of 5000 bytes; 4096 are the most"),
+        ({"LS": [{"_id": "\u2609" * 1_500}]}, "cross_matches.LS._id is a text of 4500 bytes; 4096 are the most"),
+        ({"LS": [{"_id": 1}] * 5_001}, "cross_matches.LS and others have 5001 elements; 5000 are the most"),
+        ({"LS": [{f"f{n}": 1 for n in range(600)}]}, "cross_matches.LS has 600 fields; 250 are the most"),
+    ],
+)
+def test_what_bounds_on_filters_assume_of_an_alert_is_enforced(database: Any, matches: Any, reason: str) -> None:
+    large = changed(alerts(1)[0], cross_matches=matches)
+    reads = make("reads", EVERYTHING, annotations={"n": {"$size": "$cross_matches.LS"}})
+    with pytest.raises(BadRecord) as error:
+        Evaluator(database).evaluate([large], [reads])
+    assert str(error.value) == f"filters do not take this alert: {reason}"
+
+
 @pytest.mark.parametrize("hostile", [(2,), (0, 4)])
 def test_a_filter_that_fails_at_an_alert_gives_the_others(database: Any, hostile: tuple[int, ...]) -> None:
     stored = alerts(5)

@@ -16,6 +16,7 @@ from boom_streams.errors import FilterError
 from boom_streams.filters.language import sizes
 from boom_streams.filters.language.growth import Linear, Number, at_most_one, iterate, least, most
 from boom_streams.filters.language.sizes import CURVE, NAMED, OBJECT, ONE, REFERENCES, RULES, Size
+from boom_streams.surveys import get_survey, known_surveys
 
 __all__ = ["CURVE", "MAX_SIZE", "MAX_STEPS", "check_cost"]
 
@@ -46,7 +47,7 @@ def check_cost(pipeline: Sequence[Mapping[str, Any]]) -> None:
         if name == "$match":
             _match(body, scope)
         elif name in ("$addFields", "$set", "$project"):
-            scope.assign(body)
+            scope.assign(body, keeps=name == "$project")
         elif name in ("$replaceRoot", "$replaceWith"):
             whole, _ = scope.run(body["newRoot"] if name == "$replaceRoot" else body)
             scope.unknown = sizes.largest([scope.unknown, sizes.anywhere(whole.total)])
@@ -58,6 +59,9 @@ class _Scope:
     def __init__(self) -> None:
         self.place = ""
         self.unknown = ONE
+        surveys = [get_survey(name) for name in known_surveys()]
+        self._inputs = sizes.of_alerts(surveys)
+        self._arrays = sizes.ARRAYS.union(*(survey.series for survey in surveys))
         self.loops = itertools.count()
         self._made: dict[Path, Size] = {}
         self._steps: Number = 0.0
@@ -86,10 +90,12 @@ class _Scope:
                 f"{MAX_SIZE:.0e} are the most; make fewer or shorter arrays"
             )
 
-    def assign(self, body: Mapping[str, Any]) -> None:
-        """Fields set to expressions, all evaluated before any is set."""
+    def assign(self, body: Mapping[str, Any], keeps: bool = False) -> None:
+        """Fields set to expressions, all evaluated before any is set; numbers can say that a field is kept."""
         made = []
         for path, value in _leaves(body, ()):
+            if keeps and isinstance(value, bool | int | float):
+                continue
             array = self._around(path)
             times = 1 if array is None else self.field(array).total
             made.append((path, array, times, self.run(value, times)[0]))
@@ -107,7 +113,7 @@ class _Scope:
             known = self._made.get(path[:length])
             if known is not None and not known.fields and not at_most_one(known.length):
                 return path[:length]
-        return path[:1] if len(path) > 1 and path[0] in sizes.ARRAYS and path[:1] not in self._made else None
+        return path[:1] if len(path) > 1 and path[0] in self._arrays and path[:1] not in self._made else None
 
     def field(self, path: Path) -> Size:
         """Size of a field."""
@@ -115,7 +121,7 @@ class _Scope:
             if path[:length] in self._made:
                 return sizes.below(self._made[path[:length]], path[length:])
         inside = [size.total for made, size in self._made.items() if made[: len(path)] == path]
-        own = sizes.INPUTS.get(path[0], self.unknown)
+        own = self._inputs.get(path[0], self.unknown)
         if path[0] == "candidate" and len(path) > 1:
             own = ONE
         elif path[0] not in sizes.ALWAYS and not at_most_one(self.unknown.total):  # merged, where it was absent
@@ -124,18 +130,18 @@ class _Scope:
 
     def whole(self) -> Size:
         """Size of the whole document."""
-        own = sum((size.total for size in (*sizes.INPUTS.values(), self.unknown)), start=0.0)
+        own = sum((size.total for size in (*self._inputs.values(), self.unknown)), start=0.0)
         return sizes.anywhere(own + sum((size.total for size in self._made.values()), start=0.0))
 
 
 def _leaves(body: Mapping[str, Any], prefix: Path) -> list[tuple[Path, Any]]:
-    """Fields set to expressions; those that are only kept are left out."""
+    """Fields and what they are set to."""
     found = []
     for key, value in body.items():
         path = prefix + tuple(key.split("."))
         if isinstance(value, dict) and value and not any(name.startswith("$") for name in value):
             found += _leaves(value, path)
-        elif not isinstance(value, bool | int | float):
+        else:
             found.append((path, value))
     return found
 

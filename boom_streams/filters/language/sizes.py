@@ -6,12 +6,13 @@ count as 1. What makes a new object of one adds `OBJECT` for its fields, what ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import bson
 
 from boom_streams.filters.language.growth import Number, at_most_one, most
+from boom_streams.surveys import Survey
 
 __all__ = [ "ALWAYS",
     "ARRAYS",
@@ -32,6 +33,8 @@ __all__ = [ "ALWAYS",
     "largest",
     "made_object",
     "merged",
+    "of_alerts",
+    "too_large",
 ]  # fmt: skip
 
 #: Most points of a light curve that a filter sees (the deep fields of LSST).
@@ -59,14 +62,12 @@ class Size(NamedTuple):
 
 ONE = Size(1, 1, 1)
 _CURVE = Size(CURVE, 1, CURVE)
-_SOURCES = Size(5_000, 1, 5_000)
+_MAX_SOURCES = 5_000
+_SOURCES = Size(_MAX_SOURCES, 1, _MAX_SOURCES)
 _SOME = Size(100, 100, 100)
 
-#: Fields of an alert; what is not here was made by the filter, or is absent.
+#: Fields of an alert beside those that its survey names; what is not here was made by the filter, or is absent.
 INPUTS: Mapping[str, Size] = {
-    "prv_candidates": _CURVE,
-    "prv_nondetections": _CURVE,
-    "fp_hists": _CURVE,
     "cross_matches": _SOURCES,
     "aliases": _SOME,
     "properties": _SOME,
@@ -75,13 +76,19 @@ INPUTS: Mapping[str, Size] = {
     "coordinates": Size(10, 10, 10),
     "_id": ONE,
     "objectId": ONE,
-    "schemavsn": ONE,
-    "publisher": ONE,
 }
 #: Fields that every alert has.
 ALWAYS = frozenset({"_id", "objectId", "candidate", "coordinates"})
-#: Fields in whose elements others can be set.
-ARRAYS = frozenset({"prv_candidates", "prv_nondetections", "fp_hists", "cross_matches", "aliases"})
+#: Fields, besides light curves, in whose elements others can be set.
+ARRAYS = frozenset({"cross_matches", "aliases"})
+
+
+def of_alerts(surveys: Iterable[Survey]) -> dict[str, Size]:
+    """Sizes of the fields of alerts of any of these surveys."""
+    found = dict(INPUTS)
+    for survey in surveys:
+        found |= dict.fromkeys(survey.document, ONE) | dict.fromkeys(survey.series, _CURVE)
+    return found
 
 
 def anywhere(total: Number) -> Size:
@@ -141,6 +148,26 @@ def merged(sizes: Sequence[Size]) -> Size:
 
 def _sum(sizes: Sequence[Size]) -> Number:
     return sum((size.total for size in sizes), start=0.0)
+
+
+def too_large(alert: Mapping[str, Any]) -> str | None:
+    """What in an alert, beside its light curves, is larger than bounds assume; None if nothing is."""
+    pending: list[tuple[str, Any]] = list(alert.items())
+    sources = 0
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, str) and len(value) * 4 > MAX_TEXT and len(value.encode()) > MAX_TEXT:
+            return f"{path} is a text of {len(value.encode())} bytes; {MAX_TEXT} are the most"
+        if isinstance(value, Mapping):
+            if len(value) > OBJECT:
+                return f"{path} has {len(value)} fields; {OBJECT} are the most"
+            pending += [(f"{path}.{name}", item) for name, item in value.items()]
+        elif isinstance(value, list):
+            sources += len(value)
+            if sources > _MAX_SOURCES:
+                return f"{path} and others have {sources} elements; {_MAX_SOURCES} are the most"
+            pending += [(path, item) for item in value]
+    return None
 
 
 # Operators: sizes of the arguments -> size of the value

@@ -26,6 +26,7 @@ from boom_streams.errors import BadRecord, BoomError, FilterError
 from boom_streams.filters.document import Filter
 from boom_streams.filters.language.cost import CURVE
 from boom_streams.filters.language.paths import Needs, needs, union
+from boom_streams.filters.language.sizes import MAX_TEXT, too_large
 from boom_streams.filters.running.columns import Columns
 from boom_streams.filters.running.pipeline import LostConnection, StuckError, TooSlow, run_pipeline
 from boom_streams.filters.running.prefilter import Condition, condition
@@ -250,6 +251,8 @@ class Evaluator:
         body = bytes(raw[4:-1]) + bson.encode(around)[4:-1]
         if len(body) > MAX_ALERT:
             raise BadRecord(f"{len(body)} bytes beside the light curve; filters take alerts of up to {MAX_ALERT}")
+        if len(body) > MAX_TEXT and (reason := too_large({"alert": alert, **around})) is not None:
+            raise BadRecord(f"filters do not take this alert: {reason}")
         body += bson.encode(series)[4:]
         return RawBSONDocument(struct.pack("<i", len(body) + 4) + body)
 
