@@ -140,7 +140,7 @@ class Survey(ABC):
         Top-level fields that the alerts' documents have beside ``_id``, ``objectId``, ``candidate`` and
         ``coordinates``.
     documentation
-        What fields are, by their path in the alert's document or in a point's, as ``candidate.magpsf``.
+        What the fields of candidates and of points are, by name.
     """
 
     name: ClassVar[str]

@@ -32,6 +32,7 @@ from boom_streams.surveys.checks import check_points, check_position, check_repe
 from boom_streams.surveys.packed_points import Points
 from boom_streams.surveys.rights import Rights
 from boom_streams.surveys.ztf.columns import column_histories, packet_rows
+from boom_streams.surveys.ztf.documentation import DOCUMENTATION
 from boom_streams.surveys.ztf.earlier import EARLIER
 from boom_streams.surveys.ztf.fields import NUMBERS, TEXTS
 from boom_streams.surveys.ztf.models import MODELS
@@ -74,6 +75,7 @@ class Ztf(Survey):
     rights = RIGHTS
     stamps = _STAMPS
     models = MODELS
+    documentation = DOCUMENTATION
     document = ("schemavsn", "publisher")
 
     def key_fields(self, schema: Schema) -> tuple[str, ...]:
