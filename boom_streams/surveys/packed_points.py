@@ -1,6 +1,7 @@
 """Light-curve points as packed columns: numpy structured arrays, 150 to 250 bytes a point.
 
 * Missing values: NaN for floats, the smallest value for integers, no bytes for texts
+* A text that is longer than its column is missing
 * Nullable booleans are ``i1`` columns
 """
 
@@ -27,6 +28,7 @@ __all__ = [
     "loads",
     "missing",
     "pack",
+    "texts",
 ]
 
 #: A structured array, one element a point.
@@ -84,6 +86,14 @@ def from_columns(values: Mapping[str, Sequence[Any]], count: int, dtype: np.dtyp
             if column is not None:
                 packed[name] = _convert(name, column, kind)
     return packed
+
+
+def texts(values: Sequence[str | bytes | None], kind: np.dtype[Any]) -> NDArray[Any]:
+    """A column of texts; one that is longer than the column is missing: a part of a name is another name."""
+    encoded = [_bytes(value) for value in values]
+    if max(map(len, encoded), default=0) > kind.itemsize:
+        encoded = [text if len(text) <= kind.itemsize else b"" for text in encoded]
+    return np.array(encoded, kind)
 
 
 def pack(points: Sequence[Mapping[str, Any]], dtype: np.dtype[Any]) -> Points:
@@ -162,7 +172,7 @@ def _convert(name: str, values: Sequence[Any], kind: np.dtype[Any]) -> NDArray[A
         if kind.kind == "f":
             return np.fromiter(values, kind, len(values))
         if kind.kind == "S":
-            return np.array([_bytes(value) for value in values], kind)
+            return texts(values, kind)
         try:
             return np.fromiter(values, kind, len(values))
         except TypeError:  # None among them

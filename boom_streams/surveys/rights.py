@@ -92,8 +92,18 @@ class Rights:
 
     def derivable(self, points: Points, programid: Any) -> Mask:
         """Which points everyone may see who may see an alert of this ``programid``."""
-        level = self.level(programid)
-        return self.visible(points, [programme for programme, one in self.levels.items() if one <= level])
+        if self.field is None:
+            return np.ones(len(points), np.bool_)
+        return self._derivable[self.programme(programid)][points[self.field].astype(np.int16) + 128]
+
+    @cached_property
+    def _derivable(self) -> Mapping[int, Mask]:
+        """For each programme of an alert the table of what may be used for it, as `_table` has them."""
+        tables = {}
+        for programme, level in self.levels.items():
+            below = frozenset(other for other, one in self.levels.items() if one <= level)
+            tables[programme] = _table(self, below)
+        return tables
 
     def query(self, permitted: Collection[int]) -> dict[str, Any]:
         """Condition of MongoDB's ``$match`` on alerts that may be seen; empty if all may."""

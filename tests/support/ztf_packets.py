@@ -29,6 +29,7 @@ POINT_FIELDS = [
     "sigmagap",
     "diffmaglim",
     "rb",
+    "ssnamenr",
 ]
 FORCED_FIELDS = [
     "jd",
@@ -44,7 +45,7 @@ FORCED_FIELDS = [
 ]
 CANDIDATE_FIELDS = [
     *POINT_FIELDS,
-    *["drb", "ssdistnr", "ssmagnr", "ssnamenr", "sgscore1", "jdstarthist", "drbversion", "nothing"],
+    *["drb", "ssdistnr", "ssmagnr", "sgscore1", "jdstarthist", "drbversion", "nothing"],
 ]
 
 

@@ -303,3 +303,19 @@ def test_sso() -> None:
 def test_unknown_survey() -> None:
     with pytest.raises(SettingsError, match=r"'LSS'.*ZTF"):
         get_survey("LSS")
+
+
+@pytest.mark.parametrize("together", [1, 20], ids=["one by one", "together"])
+def test_names_and_states_are_whole_in_light_curves_or_not_there(together: int) -> None:
+    name, state = "C/2019 Y4-B (ATLAS), a comet in pieces", "56,57,61,62,64,65"
+    packet = container(
+        candidate=candidate(ssnamenr=name),
+        prv_candidates=[detection(2459990.5, 1, ssnamenr=name), detection(2459991.5, 2, ssnamenr=49 * "x")],
+        fp_hists=[forced(2459990.5, 50.0, procstatus=state)],
+    )
+    alert, *_ = ZTF.decode([packet] * together)
+    assert isinstance(alert, Alert)
+    names = [point.get("ssnamenr") for point in ZTF.detections.to_documents(alert.series["prv_candidates"])]
+    assert names == [name, None, name]
+    assert alert.series["fp_hists"]["procstatus"].tolist() == [state.encode()]
+    assert len(name) == 38

@@ -75,8 +75,5 @@ def _column(values: pl.Series, name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
     if dtype.kind == "S" and values.dtype == pl.String:
         if name == "ssnamenr":
             values = values.replace("null", None)
-        texts = values.fill_null("")
-        if int(texts.str.len_bytes().max() or 0) > dtype.itemsize:  # type: ignore[arg-type]
-            raise BadRecord(f"{name} does not fit its column")
-        return np.array([text.encode() for text in texts], dtype)
+        return packed_points.texts(values.to_list(), dtype)
     raise BadRecord(f"{name} has type {values.dtype}")

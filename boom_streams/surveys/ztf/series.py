@@ -29,6 +29,10 @@ BANDS: Mapping[int, str] = {1: "g", 2: "r", 3: "i"}
 _FLUXES = [("psfFlux", "f8"), ("psfFluxErr", "f8"), ("snr_psf", "f4")]
 _POINT = [("jd", "f8"), ("fid", "i1"), ("pid", "i8"), ("programid", "i1")]
 
+#: The longest name of a comet or asteroid, and all codes of a status together, have their place; what is longer is
+#: missing in light curves, rather than cut.
+_TEXT = "S48"
+
 _DETECTION = np.dtype(
     [
         *_POINT,
@@ -36,7 +40,7 @@ _DETECTION = np.dtype(
         *[(n, "f4") for n in ["magpsf", "sigmapsf", "chipsf", "magap", "sigmagap", "distnr", "magnr", "sigmagnr"]],
         *[(n, "f4") for n in ["chinr", "sharpnr", "sky", "fwhm", "seeratio", "elong"]],
         *[("nneg", "i2"), ("nbad", "i2"), ("rb", "f4"), ("drb", "f4"), ("ssdistnr", "f4"), ("ssmagnr", "f4")],
-        *[("ssnamenr", "S24"), ("scorr", "f8"), ("magzpsci", "f4"), ("diffmaglim", "f4")],
+        *[("ssnamenr", _TEXT), ("scorr", "f8"), ("magzpsci", "f4"), ("diffmaglim", "f4")],
         *_FLUXES,
         *[("apFlux", "f8"), ("apFluxErr", "f8"), ("snr_ap", "f4")],
     ]
@@ -49,7 +53,7 @@ _FORCED = np.dtype(
         *_POINT,
         *[("rcid", "i2"), ("field", "i4"), ("rfid", "i8")],
         *[(n, "f4") for n in ["magzpsci", "magzpsciunc", "magzpscirms", "exptime", "diffmaglim"]],
-        *[("forcediffimflux", "f4"), ("forcediffimfluxunc", "f4"), ("procstatus", "S16")],
+        *[("forcediffimflux", "f4"), ("forcediffimfluxunc", "f4"), ("procstatus", _TEXT)],
         *[(n, "f4") for n in ["distnr", "magnr", "sigmagnr", "chinr", "sharpnr", "magpsf", "sigmapsf"]],
         ("isdiffpos", "i1"),
         *_FLUXES,
