@@ -9,11 +9,13 @@ from typing import Any
 
 from boom_streams import names
 from boom_streams.access.permissions import everything_that
+from boom_streams.access.topic_owners import claim_topic
 from boom_streams.agents.delivery.loop import Process, Record, Result, Work
 from boom_streams.agents.delivery.output import Send
 from boom_streams.archive import Archive, mongo
+from boom_streams.errors import FilterError, ServiceError
 from boom_streams.filters import Evaluator, Failure, Filter, FilterStore, Match
-from boom_streams.kafka import offsets, topics
+from boom_streams.kafka import clients, offsets, topics
 from boom_streams.schema import bson_records
 from boom_streams.schema.filtered import Passed, encode_body
 from boom_streams.settings import Settings
@@ -55,7 +57,7 @@ class Stage:
         self._store = FilterStore(database)
         self._archive = Archive(database, config.surveys)
         self._filters: dict[str, list[Filter]] = {}
-        self._topics: set[str] = set()
+        self._topics: set[tuple[str, str, frozenset[int]]] = set()
         self._loaded = float("-inf")
         self.suspended: dict[str, str] = {}
         """Why filters were suspended here, by id."""
@@ -103,12 +105,25 @@ class Stage:
         if time.monotonic() - self._loaded < self._config.filter_refresh:
             return
         for survey in self._config.surveys:
-            self._filters[survey] = self._store.load_active(survey)
-            for found in self._filters[survey]:
-                if found.name not in self._topics:
-                    topics.ensure_filter_topic(self._config, found.name)
-                    self._topics.add(found.name)
+            self._filters[survey] = [one for one in self._store.load_active(survey) if self._has_topic(one)]
         self._loaded = time.monotonic()
+
+    def _has_topic(self, one: Filter) -> bool:
+        """Make sure that the topic of a filter is there and its own; one that cannot have it is suspended."""
+        key = one.id, one.name, one.programmes()
+        if key in self._topics:
+            return True
+        try:
+            claim_topic(mongo.database(self._config), one.name, one.id, one.survey, one.permissions)
+            topics.ensure_filter_topic(self._config, one.name)
+        except (FilterError, ServiceError) as error:
+            if isinstance(error, ServiceError) and clients.problem(self._config) is not None:
+                raise
+            log.warning("filter %s is suspended: %s", one.name, error)
+            self._store.suspend(one, str(error))
+            return False
+        self._topics.add(key)
+        return True
 
     def _publish(
         self, work: Work, fields: Sequence[Fields], passed: Mapping[int, list[Match]], results: list[Result]

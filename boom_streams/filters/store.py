@@ -22,6 +22,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from boom_streams.access.permissions import check_permissions, check_survey
+from boom_streams.access.topic_owners import check_unclaimed
 from boom_streams.astro import times
 from boom_streams.errors import FilterError
 from boom_streams.filters.document import Filter, check_name, parse_pipeline
@@ -108,6 +109,7 @@ class FilterStore:
             self._add_version(known, survey, permissions, user_id, version)
             return Added(str(known["_id"]), version["fid"], changes)
         self._check_topic(name)
+        check_unclaimed(self._db, name)
         document: dict[str, Any] = {
             "_id": str(uuid.uuid4()),
             "name": name,

@@ -10,10 +10,12 @@ import bson
 import pytest
 
 from boom_streams import names
+from boom_streams.access.topic_owners import release_topic
 from boom_streams.agents.catch_up import catch_up
 from boom_streams.agents.delivery.batch import Work
 from boom_streams.agents.filter import Stage
 from boom_streams.archive import Archive, mongo
+from boom_streams.errors import FilterError
 from boom_streams.filters import FilterStore
 from boom_streams.filters.running import evaluate
 from boom_streams.kafka import topics
@@ -133,3 +135,36 @@ def test_many_filters_with_long_annotations_are_published_in_parts(
     monkeypatch.setattr(evaluate, "MAX_HELD", 20 << 20)
     with pytest.raises(evaluate.TooMuch):
         stage.run(Work(bench.records[3:]), {"ZTF": long})
+
+
+def test_a_filter_whose_topic_kafka_refuses_is_suspended_alone(bench: Bench) -> None:
+    bench.add("my_sn", {"m": 1})
+    bench.add("good", {"m": 2})
+    database = mongo.database(bench.config)
+    other = database["filters"].find_one({"name": "my_sn"}) or {}
+    database["filters"].insert_one(other | {"_id": "other", "name": "my.sn"})  # by another program
+    results = Stage(bench.config).process(Work(bench.records))
+    names_of = set(sent(results, bench.config))
+    assert "filtered.good" in names_of
+    assert len(names_of & {"filtered.my_sn", "filtered.my.sn"}) == 1
+    suspended = [each["name"] for each in bench.store.list_all() if "suspended" in each]
+    assert len(suspended) == 1
+    assert suspended[0] in ("my_sn", "my.sn")
+
+
+def test_a_name_that_was_used_does_not_inherit_the_older_results(bench: Bench) -> None:
+    private = bench.store.add("mine", "ZTF", pipeline({"m": 1}), {"ZTF": [1, 2, 3]})
+    bench.store.activate("mine")
+    Stage(bench.config).process(Work(bench.records))
+    database = mongo.database(bench.config)
+    database["filters"].update_one({"_id": private.filter_id}, {"$set": {"permissions": {"ZTF": [1]}}})
+    assert not any(result.sends for result in Stage(bench.config).process(Work(bench.records)))
+    assert "from when the filter was permitted more" in bench.store.get("mine")["suspended"]["reason"]
+    bench.store.remove("mine")
+    with pytest.raises(FilterError, match="another filter of this name, which is gone"):
+        bench.store.add("mine", "ZTF", pipeline({"m": 1}), {"ZTF": [1]})
+    release_topic(database, "mine")
+    bench.add("mine", {"m": 1})
+    assert sent(Stage(bench.config).process(Work(bench.records)), bench.config)["filtered.mine"] == COUNT
+    database["filters"].update_one({"name": "mine"}, {"$set": {"permissions": {"ZTF": [1, 2]}}})
+    assert sent(Stage(bench.config).process(Work(bench.records)), bench.config)["filtered.mine"] == COUNT

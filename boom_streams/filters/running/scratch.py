@@ -87,8 +87,16 @@ class Scratch:
             if held.lost and not held.stuck:
                 with contextlib.suppress(PyMongoError), pymongo.timeout(5.0):
                     self._db.drop_collection(name)
-        if not held.stuck and not held.lost and "nIndexesWas" not in self._db.drop_collection(name):
+        if not held.stuck and not held.lost and not self._drop(held.collection, len(documents)):
             raise ServiceError("MongoDB lost the alerts on which filters ran")
+
+    def _drop(self, collection: Collection[Any], count: int) -> bool:
+        """Drop a scratch collection; return whether it was there until now."""
+        if self._db.client.is_mongos:  # which does not say so
+            complete = collection.estimated_document_count() == count
+            collection.drop()
+            return complete
+        return "nIndexesWas" in self._db.drop_collection(collection.name)
 
     def _sweep(self) -> None:
         """Drop what others have left; it is no matter if that does not succeed now."""
