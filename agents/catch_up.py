@@ -38,14 +38,14 @@ class CaughtUp:
     """Why the filter failed again, and is suspended."""
 
 
-def catch_up(config: Settings, one: Filter, since: Sequence[int]) -> CaughtUp:
+def catch_up(settings: Settings, one: Filter, since: Sequence[int]) -> CaughtUp:
     """Publish the alerts that a filter would have passed while it was suspended; it is active again.
 
     Those that the workers publish meanwhile come twice, as the same bytes.
 
     Parameters
     ----------
-    config
+    settings
         Settings of the broker.
     one
         The filter in its active version.
@@ -57,14 +57,14 @@ def catch_up(config: Settings, one: Filter, since: Sequence[int]) -> CaughtUp:
     ServiceError
         If Kafka or MongoDB is away.
     """
-    topic = names.topic(one.survey, "classified", config.topic_prefix)
-    topics.ensure_filter_topic(config, one.name)
-    time.sleep(config.filter_refresh + 1)  # until then workers may take alerts without it
-    first = offsets.watermarks(config, {topic: config.partitions})
+    topic = names.topic(one.survey, "classified", settings.topic_prefix)
+    topics.ensure_filter_topic(settings, one.name)
+    time.sleep(settings.filter_refresh + 1)  # until then workers may take alerts without it
+    first = offsets.watermarks(settings, {topic: settings.partitions})
     starts = {(topic, partition): offset for partition, offset in enumerate(since)}
     done = CaughtUp(gone=sum(max(0, first[where][0] - offset) for where, offset in starts.items() if where in first))
-    stage, writer = Stage(config, since), Writer(config)
-    for records in _batches(scan(config, [topic], starts)):
+    stage, writer = Stage(settings, since), Writer(settings)
+    for records in _batches(scan(settings, [topic], starts)):
         done.read += len(records)
         for record, result in zip(records, _run(stage, records, one), strict=True):
             done.passed += bool(result.sends)

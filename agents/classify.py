@@ -36,15 +36,15 @@ Fields = Mapping[str, Any]
 Admitted = tuple[Fields, history.Arrival, history.Answer]
 
 
-def make(config: Settings) -> Process:
+def make(settings: Settings) -> Process:
     """Make the stage for the configured surveys."""
-    surveys = {name: get_survey(name) for name in config.surveys}
-    past = _Past(config)
-    classifier = Classifier.of(config)
+    surveys = {name: get_survey(name) for name in settings.surveys}
+    past = _Past(settings)
+    classifier = Classifier.of(settings)
 
     def process(work: Work) -> list[Result]:
         taken = [
-            take(r.value, surveys[bson_records.fields(r.value)["survey"]], config.history_days) for r in work.records
+            take(r.value, surveys[bson_records.fields(r.value)["survey"]], settings.history_days) for r in work.records
         ]
         views = [work.view("objects", record) for record in work.records]
         past.restore([(arrival, view) for (_, arrival), view in zip(taken, views, strict=True)])
@@ -53,7 +53,7 @@ def make(config: Settings) -> Process:
             for (fields, arrival), view in zip(taken, views, strict=True)
         ]
         values = classified_values(admitted, classifier)
-        return [_result(config, *each) for each in zip(work.records, admitted, values, strict=True)]
+        return [_result(settings, *each) for each in zip(work.records, admitted, values, strict=True)]
 
     return process
 
@@ -106,9 +106,9 @@ class Classifier:
         self._scorers = scorers
 
     @classmethod
-    def of(cls, config: Settings) -> Classifier:
+    def of(cls, settings: Settings) -> Classifier:
         """The configured models; says which are not installed."""
-        scorers = {name: Scorer(config.models_folder, models_of(name, config.models)) for name in config.surveys}
+        scorers = {name: Scorer(settings.models_folder, models_of(name, settings.models)) for name in settings.surveys}
         for name, reason in (each for scorer in scorers.values() for each in scorer.absent.items()):
             log.warning("alerts go on without %s: %s; see boom-streams models --help", name, reason)
         return cls(scorers)
@@ -145,8 +145,8 @@ def classified_values(admitted: Sequence[Admitted], classifier: Classifier) -> l
     return [values[place] for place in range(len(admitted))]
 
 
-def _result(config: Settings, record: Record, admitted: Admitted, value: bytes) -> Result:
-    topic = names.topic(admitted[1].survey.name, "classified", config.topic_prefix)
+def _result(settings: Settings, record: Record, admitted: Admitted, value: bytes) -> Result:
+    topic = names.topic(admitted[1].survey.name, "classified", settings.topic_prefix)
     headers = (("enriched", f"{record.partition}:{record.offset}".encode()),)
     return Result([Send(topic, record.key, value, record.partition, headers)])
 
@@ -154,10 +154,10 @@ def _result(config: Settings, record: Record, admitted: Admitted, value: bytes) 
 class _Past:
     """Reads back from the archive the objects that began before their packet's history and are not in the table."""
 
-    def __init__(self, config: Settings) -> None:
-        self._archive = Archive(mongo.database(config), config.surveys)
+    def __init__(self, settings: Settings) -> None:
+        self._archive = Archive(mongo.database(settings), settings.surveys)
         self._patience = mongo.Patience(
-            config.archive_patience, "classify goes on without old history", partial(mongo.problem, config)
+            settings.archive_patience, "classify goes on without old history", partial(mongo.problem, settings)
         )
 
     def restore(self, arrivals: list[tuple[history.Arrival, Any]]) -> None:

@@ -32,10 +32,10 @@ log = logging.getLogger(__name__)
 _REKEYED = "rekeyed"
 
 
-def make(config: Settings) -> Process:
+def make(settings: Settings) -> Process:
     """Make the stage for the configured surveys."""
-    surveys = {names.topic(name, "raw", config.topic_prefix): get_survey(name) for name in config.surveys}
-    catalogs = _Catalogs(config)
+    surveys = {names.topic(name, "raw", settings.topic_prefix): get_survey(name) for name in settings.surveys}
+    catalogs = _Catalogs(settings)
 
     def process(work: Work) -> list[Result]:
         results = [Result() for _ in work.records]
@@ -52,13 +52,13 @@ def make(config: Settings) -> Process:
             decoded = survey.decode([record.value for record in records])
             placed: dict[int, Alert] = {}
             for index, record, alert, cell in zip(indices, records, decoded, _cells(decoded), strict=True):
-                here = raw.is_placed(record.key, record.partition, config.partitions, cell)
+                here = raw.is_placed(record.key, record.partition, settings.partitions, cell)
                 if isinstance(alert, Alert) and here:
                     placed[index] = alert
                 else:
-                    results[index] = _rekeyed(config, survey, record, alert)
+                    results[index] = _rekeyed(settings, survey, record, alert)
             for (index, alert), matches in zip(placed.items(), catalogs.match(survey, placed.values()), strict=True):
-                results[index] = _enriched(config, work.records[index], alert, matches)
+                results[index] = _enriched(settings, work.records[index], alert, matches)
                 sightings[index] = _sighting(work, work.records[index], bson_records.position(alert.survey, alert))
         cells.record([sighting for _, sighting in sorted(sightings.items())])
         return results
@@ -69,20 +69,20 @@ def make(config: Settings) -> Process:
 class _Catalogs:
     """The catalogues, and their tiles at hand."""
 
-    def __init__(self, config: Settings) -> None:
+    def __init__(self, settings: Settings) -> None:
         patience = mongo.Patience(
-            config.archive_patience,
+            settings.archive_patience,
             "enrich goes on without what it does not have of catalogues",
-            partial(mongo.problem, config),
+            partial(mongo.problem, settings),
         )
         try:
-            configured = load_descriptions(config.catalogs_dir)
+            configured = load_descriptions(settings.catalogs_dir)
         except CatalogError as error:
             log.error("%s; until then catalogues that are not imported are not named in records", error)
             configured = {}
-        store = CatalogStore(mongo.database(config))
-        self._crossmatcher = Crossmatcher(store, configured, patience, config.catalog_refresh)
-        self._tiles = Tiles(config.worker_folder / "tiles", self._crossmatcher.read)
+        store = CatalogStore(mongo.database(settings))
+        self._crossmatcher = Crossmatcher(store, configured, patience, settings.catalog_refresh)
+        self._tiles = Tiles(settings.worker_folder / "tiles", self._crossmatcher.read)
 
     def match(self, survey: Survey, alerts: Collection[Alert]) -> list[Matches]:
         """Match alerts at their own positions."""
@@ -132,19 +132,19 @@ def _sighting(work: Work, record: Record, where: Mapping[str, Any]) -> cells.Sig
     return cells.Sighting(work.view("cells", record), *(where[name] for name in bson_records.POSITION))
 
 
-def _enriched(config: Settings, record: Record, alert: Alert, matches: Matches) -> Result:
+def _enriched(settings: Settings, record: Record, alert: Alert, matches: Matches) -> Result:
     value = enriched_record(alert, times.julian_date(record.timestamp * 1000), matches)
     key = alert.object_id.encode()
-    topic = names.topic(alert.survey, "enriched", config.topic_prefix)
-    return Result([Send(topic, key, value, raw_partition(key, config.partitions))])
+    topic = names.topic(alert.survey, "enriched", settings.topic_prefix)
+    return Result([Send(topic, key, value, raw_partition(key, settings.partitions))])
 
 
-def _rekeyed(config: Settings, survey: Survey, record: Record, alert: Alert | BadRecord) -> Result:
+def _rekeyed(settings: Settings, survey: Survey, record: Record, alert: Alert | BadRecord) -> Result:
     """Write a record again where it belongs: under its cell's key, one alert a record."""
     if _REKEYED in record.headers:
         reason = str(alert) if isinstance(alert, BadRecord) else "in the wrong place after it was re-keyed"
         return Result(dead=reason)
-    batch = raw.raw_records(record.value, survey, config.partitions)
+    batch = raw.raw_records(record.value, survey, settings.partitions)
     broken = batch.bad[0][1] if batch.bad else None
     alone = sum(not r.headers for r in batch.records) < 2  # but for its margin records
     if isinstance(alert, BadRecord) and alone and broken is None:

@@ -31,9 +31,9 @@ Fields = Mapping[str, Any]
 _CUTOUT_PATIENCE = 60.0
 
 
-def make(config: Settings) -> Process:
+def make(settings: Settings) -> Process:
     """Make the stage for the configured surveys."""
-    stage = Stage(config)
+    stage = Stage(settings)
     return stage.process
 
 
@@ -42,20 +42,20 @@ class Stage:
 
     Parameters
     ----------
-    config
+    settings
         Settings of the broker.
     since
         Offsets of ``<survey>.classified``, by partition, from which a filter that fails has missed alerts; None: what
         the workers have committed.
     """
 
-    def __init__(self, config: Settings, since: Sequence[int] | None = None) -> None:
-        self._config = config
+    def __init__(self, settings: Settings, since: Sequence[int] | None = None) -> None:
+        self._settings = settings
         self._since = since
-        database = mongo.database(config)
-        self._evaluator = Evaluator(mongo.unrepeated(config), config.filter_timeout_ms, config.history_days)
+        database = mongo.database(settings)
+        self._evaluator = Evaluator(mongo.unrepeated(settings), settings.filter_timeout_ms, settings.history_days)
         self._store = FilterStore(database)
-        self._archive = Archive(database, config.surveys)
+        self._archive = Archive(database, settings.surveys)
         self._filters: dict[str, list[Filter]] = {}
         self._topics: set[tuple[str, str, frozenset[int]]] = set()
         self._loaded = float("-inf")
@@ -94,17 +94,17 @@ class Stage:
         self._loaded = float("-inf")
 
     def _committed(self, survey: str) -> list[int]:
-        role = "all" if self._config.role == "all" else "filter"
-        topic = names.topic(survey, "classified", self._config.topic_prefix)
-        group = names.group_id(role, self._config.topic_prefix)
-        found = offsets.committed(self._config, group, {topic: self._config.partitions})
-        return [found.get((topic, partition), 0) for partition in range(self._config.partitions)]
+        role = "all" if self._settings.role == "all" else "filter"
+        topic = names.topic(survey, "classified", self._settings.topic_prefix)
+        group = names.group_id(role, self._settings.topic_prefix)
+        found = offsets.committed(self._settings, group, {topic: self._settings.partitions})
+        return [found.get((topic, partition), 0) for partition in range(self._settings.partitions)]
 
     def _reload(self) -> None:
         """Load the active filters again when they are older than a few seconds."""
-        if time.monotonic() - self._loaded < self._config.filter_refresh:
+        if time.monotonic() - self._loaded < self._settings.filter_refresh:
             return
-        for survey in self._config.surveys:
+        for survey in self._settings.surveys:
             self._filters[survey] = [one for one in self._store.load_active(survey) if self._has_topic(one)]
         self._loaded = time.monotonic()
 
@@ -114,10 +114,10 @@ class Stage:
         if key in self._topics:
             return True
         try:
-            claim_topic(mongo.database(self._config), one.name, one.id, one.survey, one.permissions)
-            topics.ensure_filter_topic(self._config, one.name)
+            claim_topic(mongo.database(self._settings), one.name, one.id, one.survey, one.permissions)
+            topics.ensure_filter_topic(self._settings, one.name)
         except (FilterError, ServiceError) as error:
-            if isinstance(error, ServiceError) and clients.problem(self._config) is not None:
+            if isinstance(error, ServiceError) and clients.problem(self._settings) is not None:
                 raise
             log.warning("filter %s is suspended: %s", one.name, error)
             self._store.suspend(one, str(error))
@@ -136,7 +136,7 @@ class Stage:
         for index, matches in passed.items():
             record, alert = work.records[index], fields[index]
             results[index].sends = list(
-                _sends(self._config, survey, record, alert, matches, cutouts.get(alert["candid"]))
+                _sends(self._settings, survey, record, alert, matches, cutouts.get(alert["candid"]))
             )
 
     def _cutouts(self, survey: str, records: Mapping[int, Record]) -> dict[int, dict[str, bytes]]:
@@ -158,10 +158,10 @@ class Stage:
 
     def _stored(self, survey: str) -> dict[int, int]:
         """Offsets of the enriched topic, by partition, before which the sink has stored everything."""
-        role = "all" if self._config.role == "all" else "sink"
-        group = names.group_id(role, self._config.topic_prefix)
-        topic = names.topic(survey, "enriched", self._config.topic_prefix)
-        committed = offsets.committed(self._config, group, {topic: self._config.partitions})
+        role = "all" if self._settings.role == "all" else "sink"
+        group = names.group_id(role, self._settings.topic_prefix)
+        topic = names.topic(survey, "enriched", self._settings.topic_prefix)
+        committed = offsets.committed(self._settings, group, {topic: self._settings.partitions})
         return {partition: offset for (_, partition), offset in committed.items()}
 
 
@@ -172,7 +172,7 @@ def _is_stored(record: Record, stored: Mapping[int, int]) -> bool:
 
 
 def _sends(
-    config: Settings,
+    settings: Settings,
     survey: Survey,
     record: Record,
     alert: Fields,
@@ -185,9 +185,9 @@ def _sends(
     bodies = {programmes: encode_body(survey, alert, programmes, cutouts) for programmes in {*seen, everyone}}
     passed = [_passed(match) for match in matches]
     for entry, programmes in zip(passed, seen, strict=True):
-        topic = names.filter_topic(entry.name, config.topic_prefix)
+        topic = names.filter_topic(entry.name, settings.topic_prefix)
         yield Send(topic, record.key, bodies[programmes].container([entry]), 0)
-    topic = names.topic(survey.name, "filtered", config.topic_prefix)
+    topic = names.topic(survey.name, "filtered", settings.topic_prefix)
     for container in bodies[everyone].containers(passed):
         yield Send(topic, record.key, container, record.partition)
 

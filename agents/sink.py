@@ -14,23 +14,23 @@ __all__ = ["make_classified", "make_enriched", "make_filtered"]
 _Write = Callable[[Sequence[bytes]], Sequence[BadRecord | None] | None]
 
 
-def make_enriched(config: Settings) -> Process:
+def make_enriched(settings: Settings) -> Process:
     """Sink of ``enriched``: alerts and their cutouts."""
-    return _sink(lambda: _archive(config).write_enriched)
+    return _sink(lambda: _archive(settings).write_enriched)
 
 
-def make_classified(config: Settings) -> Process:
+def make_classified(settings: Settings) -> Process:
     """Sink of ``classified``: properties, scores; light curves and matches of objects."""
-    return _sink(lambda: _archive(config).write_classified)
+    return _sink(lambda: _archive(settings).write_classified)
 
 
-def make_filtered(config: Settings) -> Process:
+def make_filtered(settings: Settings) -> Process:
     """Sink of ``filtered``: which alert passed which filter."""
-    return _sink(lambda: _archive(config).write_matches)
+    return _sink(lambda: _archive(settings).write_matches)
 
 
-def _archive(config: Settings) -> Archive:
-    return Archive(mongo.database(config), config.surveys)
+def _archive(settings: Settings) -> Archive:
+    return Archive(mongo.database(settings), settings.surveys)
 
 
 def _sink(make_write: Callable[[], _Write]) -> Process:

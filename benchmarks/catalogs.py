@@ -71,12 +71,12 @@ def make(night: Path, script: Path, factor: int = 1) -> Path:
     return folder
 
 
-def load(config: Settings, folder: Path, say: Callable[[str], None]) -> None:
+def load(settings: Settings, folder: Path, say: Callable[[str], None]) -> None:
     """Import every catalogue of a folder; only what the stream needs of it."""
-    descriptions = load_descriptions(config.catalogs_dir)
+    descriptions = load_descriptions(settings.catalogs_dir)
     for file in sorted(folder.glob("*.parquet")):
         say(f"importing {file.stem}")
-        Import(mongo.database(config), descriptions[file.stem], [file], config.data_dir, documents=False).run()
+        Import(mongo.database(settings), descriptions[file.stem], [file], settings.data_dir, documents=False).run()
 
 
 def copy(source: Settings, target: Settings) -> None:
@@ -86,14 +86,14 @@ def copy(source: Settings, target: Settings) -> None:
         database[name].aggregate([{"$out": {"db": target.mongo_db, "coll": name}}])
 
 
-def crossmatch(config: Settings, positions: Sequence[tuple[float, float]], folder: Path) -> Crossmatch:
+def crossmatch(settings: Settings, positions: Sequence[tuple[float, float]], folder: Path) -> Crossmatch:
     """Measure matching alone, in batches as the stage has them."""
-    store = CatalogStore(mongo.database(config))
+    store = CatalogStore(mongo.database(settings))
     matcher = Crossmatcher(
-        store, load_descriptions(config.catalogs_dir), mongo.Patience(5.0, "benchmark", lambda: None), 3600.0
+        store, load_descriptions(settings.catalogs_dir), mongo.Patience(5.0, "benchmark", lambda: None), 3600.0
     )
     tiles = Tiles(folder / "tiles", matcher.read)
-    rows = sum(each["rows"] for each in mongo.database(config)["catalogs"].find())
+    rows = sum(each["rows"] for each in mongo.database(settings)["catalogs"].find())
     try:
         times = [_pass(matcher, tiles, positions) for _ in range(1 + _REPEATS)]
     finally:

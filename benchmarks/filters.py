@@ -29,9 +29,9 @@ def pipelines(shared: Path, kind: str) -> list[list[dict[str, Any]]]:
     return [copy.deepcopy(original) if kind == "a" else _own(original, index) for index in range(COUNT)]
 
 
-def activate(config: Settings, shared: Path, kind: str) -> None:
+def activate(settings: Settings, shared: Path, kind: str) -> None:
     """Put the filters of a set into the broker's database, all active."""
-    store = FilterStore(mongo.database(config))
+    store = FilterStore(mongo.database(settings))
     for index, pipeline in enumerate(pipelines(shared, kind)):
         added = store.add(f"bench_{kind}{index:02d}", "ZTF", pipeline, _PERMISSIONS)
         store.activate(added.filter_id)

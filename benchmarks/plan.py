@@ -134,16 +134,18 @@ class _Bench:
         self.say(f"making {doing}, once")
         script = self.plan.shared / "bench" / "make_catalogs.py"
         folder = catalogs.make(alerts.first[0].parent, script, factor)
-        config = load_settings(
+        settings = load_settings(
             mongo_uri=self.endpoints.mongo_uri,
             mongo_db=f"catalogs_{factor}",
             data_dir=self.scratch / f"import-{factor}",
         )
-        catalogs.load(config, folder, self.say)
-        self.catalogs.append(config)
+        catalogs.load(settings, folder, self.say)
+        self.catalogs.append(settings)
         self.say(f"matching with {doing}")
         files = alerts.first[: self.plan.alerts // 2]
-        figures.crossmatch.append(catalogs.crossmatch(config, night.positions(files), self.scratch / f"tiles-{factor}"))
+        figures.crossmatch.append(
+            catalogs.crossmatch(settings, night.positions(files), self.scratch / f"tiles-{factor}")
+        )
 
     def forget_catalogs(self) -> None:
         """Use the catalogues from before again."""

@@ -20,11 +20,11 @@ __all__ = ["main"]
 def main() -> None:
     """Replay what standard input names, until it ends."""
     sampler.start("replay")
-    config = load_settings()
+    settings = load_settings()
     for line in sys.stdin:
         order = json.loads(line)
         started = time.time()
-        counts = replay(config, "ZTF", order["paths"], rate=order["rate"])
+        counts = replay(settings, "ZTF", order["paths"], rate=order["rate"])
         answer = {
             "started": started,
             "ended": time.time(),

@@ -26,7 +26,7 @@ from boom_streams.agents.faust_fixes.recovery import watch_commits, watch_copart
 from boom_streams.kafka.limits import MAX_BYTES
 from boom_streams.operate import locks
 from boom_streams.operate.worker_notes import Notes
-from boom_streams.settings import Settings, settings
+from boom_streams.settings import Settings, current_settings
 from boom_streams.tables.store import StateTable
 from boom_streams.topologies.stage import Stage
 from boom_streams.topologies.survey import STAGES, stages_of
@@ -93,19 +93,21 @@ def _collect_garbage_rarely() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def make_process(stage: Stage, config: Settings) -> Process:
+def make_process(stage: Stage, settings: Settings) -> Process:
     """Make what a stage does; loads only the modules that it needs."""
     module, function = stage.maker
     make: Callable[[Settings], Process] = getattr(importlib.import_module(f"boom_streams.agents.{module}"), function)
-    return make(config)
+    return make(settings)
 
 
-def build_app(config: Settings | None = None, topology: Sequence[Stage] = STAGES, make: Make = make_process) -> BoomApp:
+def build_app(
+    settings: Settings | None = None, topology: Sequence[Stage] = STAGES, make: Make = make_process
+) -> BoomApp:
     """Build the Faust app of a worker.
 
     Parameters
     ----------
-    config
+    settings
         Settings; by default the process's own (environment, ``boom.toml``).
     topology
         All stages, of which the worker runs those of its role.
@@ -115,49 +117,49 @@ def build_app(config: Settings | None = None, topology: Sequence[Stage] = STAGES
     Returns
     -------
     BoomApp
-        The app with the tables and agents of ``config.role``; nothing is connected yet.
+        The app with the tables and agents of ``settings.role``; nothing is connected yet.
     """
-    config = config or settings()
+    settings = settings or current_settings()
     write_before_reading()
     hand_over_directly()
     read_on()
-    stages = [stage for stage in topology if config.role in ("all", stage.role)]
-    folder = config.worker_folder
-    app = _new_app(config, stages, folder)
-    app.boom = config
-    tables = {name: _table(app, config, name) for stage in stages for name in stage.tables}
+    stages = [stage for stage in topology if settings.role in ("all", stage.role)]
+    folder = settings.worker_folder
+    app = _new_app(settings, stages, folder)
+    app.boom = settings
+    tables = {name: _table(app, settings, name) for stage in stages for name in stage.tables}
     app.journal = Journal(folder / "journal.json")
-    app.pulse = Pulse(config.session_timeout if tables else None, lambda: bool(app.should_stop))
+    app.pulse = Pulse(settings.session_timeout if tables else None, lambda: bool(app.should_stop))
     notes = Notes(folder)
     app.deliveries = {
         stage.name: Delivery(
             app,
             stage.name,
-            sampled(make(stage, config), stage.name, config.validate_sample, notes.unfit),
-            output=Output(config, offsets=bool(stage.tables)),
+            sampled(make(stage, settings), stage.name, settings.validate_sample, notes.unfit),
+            output=Output(settings, offsets=bool(stage.tables)),
             dead_topic=_dead_topic,
             journal=app.journal,
             pulse=app.pulse,
-            probe=Services(config, _written(config, stage)),
+            probe=Services(settings, _written(settings, stage)),
             notes=notes,
             tables=[tables[name] for name in stage.tables],
-            batch_size=config.batch_size,
-            batch_ms=config.batch_ms,
+            batch_size=settings.batch_size,
+            batch_ms=settings.batch_ms,
         )
         for stage in stages
     }
     for stage in stages:
-        _add_agent(app, stage.name, _sources(config, stage))
-    watch_copartitioning(app, [(tables[name], _sources(config, stage)) for stage in stages for name in stage.tables])
+        _add_agent(app, stage.name, _sources(settings, stage))
+    watch_copartitioning(app, [(tables[name], _sources(settings, stage)) for stage in stages for name in stage.tables])
     watch_commits(app)
     return app
 
 
-def _new_app(config: Settings, stages: list[Stage], folder: Path) -> BoomApp:
-    timeout = config.session_timeout
+def _new_app(settings: Settings, stages: list[Stage], folder: Path) -> BoomApp:
+    timeout = settings.session_timeout
     return BoomApp(
-        names.group_id(config.role, config.topic_prefix),
-        broker="aiokafka://" + ";".join(config.kafka.split(",")),
+        names.group_id(settings.role, settings.topic_prefix),
+        broker="aiokafka://" + ";".join(settings.kafka.split(",")),
         version=1,
         origin="boom_streams",
         autodiscover=False,
@@ -166,8 +168,8 @@ def _new_app(config: Settings, stages: list[Stage], folder: Path) -> BoomApp:
         key_serializer="raw",
         value_serializer="raw",
         agent_supervisor="mode.CrashingSupervisor",
-        topic_partitions=config.partitions,
-        topic_replication_factor=config.replication,
+        topic_partitions=settings.partitions,
+        topic_replication_factor=settings.replication,
         topic_allow_declare=False,
         topic_disable_leader=True,
         table_standby_replicas=0,
@@ -180,7 +182,7 @@ def _new_app(config: Settings, stages: list[Stage], folder: Path) -> BoomApp:
         broker_max_poll_records=500,
         consumer_max_fetch_size=MAX_BYTES,
         consumer_auto_offset_reset="earliest",
-        stream_buffer_maxsize=max(64, config.batch_size),
+        stream_buffer_maxsize=max(64, settings.batch_size),
         stream_wait_empty=any(stage.tables for stage in stages),
         producer_acks=-1,
         producer_linger=0.0,
@@ -191,47 +193,47 @@ def _new_app(config: Settings, stages: list[Stage], folder: Path) -> BoomApp:
         web_enabled=False,
         Worker=BoomWorker,
         Monitor=IdleMonitor,
-        **_credentials(config),
+        **_credentials(settings),
     )
 
 
-def _credentials(config: Settings) -> dict[str, Any]:
-    if config.kafka_username is None or config.kafka_password is None:
+def _credentials(settings: Settings) -> dict[str, Any]:
+    if settings.kafka_username is None or settings.kafka_password is None:
         return {}
     return {
         "broker_credentials": faust.SASLCredentials(
-            username=config.kafka_username,
-            password=config.kafka_password.get_secret_value(),
+            username=settings.kafka_username,
+            password=settings.kafka_password.get_secret_value(),
             mechanism="SCRAM-SHA-512",
         )
     }
 
 
-def _table(app: BoomApp, config: Settings, name: str) -> StateTable:
+def _table(app: BoomApp, settings: Settings, name: str) -> StateTable:
     changelog = app.topic(
-        names.changelog_topic(name, config.topic_prefix),
+        names.changelog_topic(name, settings.topic_prefix),
         key_type=bytes,
         value_type=bytes,
         key_serializer="raw",
         value_serializer="raw",
-        partitions=config.partitions,
+        partitions=settings.partitions,
         compacting=True,
         internal=True,
     )
     table = StateTable(
-        app, name=name, changelog_topic=changelog, key_type=bytes, value_type=bytes, partitions=config.partitions
+        app, name=name, changelog_topic=changelog, key_type=bytes, value_type=bytes, partitions=settings.partitions
     )
     app.tables.add(table)
     return table
 
 
-def _sources(config: Settings, stage: Stage) -> list[str]:
-    return [names.topic(survey, stage.source, config.topic_prefix) for survey in config.surveys]
+def _sources(settings: Settings, stage: Stage) -> list[str]:
+    return [names.topic(survey, stage.source, settings.topic_prefix) for survey in settings.surveys]
 
 
-def _written(config: Settings, stage: Stage) -> list[str]:
+def _written(settings: Settings, stage: Stage) -> list[str]:
     """Collections that a stage writes to."""
-    return [names.collection(survey, kind) for survey in config.surveys for kind in stage.collections]
+    return [names.collection(survey, kind) for survey in settings.surveys for kind in stage.collections]
 
 
 def _dead_topic(source: str) -> str:

@@ -21,7 +21,7 @@ from pydantic_settings import (
 from boom_streams.errors import SettingsError
 from boom_streams.topologies.survey import ROLES
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["Settings", "current_settings", "load_settings"]
 
 _PREFIX = "BOOM_"
 
@@ -173,6 +173,6 @@ def _problem(error: Any) -> str:
 
 
 @cache
-def settings() -> Settings:
+def current_settings() -> Settings:
     """The process's settings, read once."""
     return load_settings()

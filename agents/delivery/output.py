@@ -44,15 +44,15 @@ class Output:
 
     Parameters
     ----------
-    config
+    settings
         Where Kafka is.
     offsets
         `send` tells offsets; without, nothing is said of each record that Kafka has confirmed, which costs a few
         microseconds a record.
     """
 
-    def __init__(self, config: Settings, *, offsets: bool = True) -> None:
-        self._config = config
+    def __init__(self, settings: Settings, *, offsets: bool = True) -> None:
+        self._settings = settings
         self._offsets = offsets
         self._writer: Writer | None = None
 
@@ -70,7 +70,7 @@ class Output:
     def _send(self, records: Sequence[Send]) -> Mapping[tuple[str, int], int]:
         if self._writer is None:
             self._writer = Writer(
-                self._config, offsets=self._offsets, linger_ms=_LINGER_MS, message_max_bytes=MAX_DEAD_BYTES
+                self._settings, offsets=self._offsets, linger_ms=_LINGER_MS, message_max_bytes=MAX_DEAD_BYTES
             )
         for record in records:
             value = b"".join(record.value) if isinstance(record.value, tuple) else record.value

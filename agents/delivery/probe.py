@@ -36,14 +36,14 @@ class Services:
 
     Parameters
     ----------
-    config
+    settings
         Where they are.
     written
         Collections that the worker writes to.
     """
 
-    def __init__(self, config: Settings, written: Collection[str] = ()) -> None:
-        self._config = config
+    def __init__(self, settings: Settings, written: Collection[str] = ()) -> None:
+        self._settings = settings
         self._written = written
 
     def concerns(self, error: Exception) -> bool:
@@ -52,7 +52,7 @@ class Services:
 
     def problem(self, error: Exception) -> str | None:
         """What is wrong with the service that the error may be of; None: it is well, and not to blame."""
-        found = None if isinstance(error, PyMongoError) else clients.problem(self._config)
+        found = None if isinstance(error, PyMongoError) else clients.problem(self._settings)
         if found is None and not isinstance(error, KafkaException):
-            found = mongo.problem(self._config, self._written)
+            found = mongo.problem(self._settings, self._written)
         return found

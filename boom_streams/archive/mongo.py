@@ -57,19 +57,19 @@ def _client(uri: str, *, repeats: bool = True) -> MongoClient[dict[str, Any]]:
     return made
 
 
-def client(config: Settings) -> MongoClient[dict[str, Any]]:
+def client(settings: Settings) -> MongoClient[dict[str, Any]]:
     """The process's client of the configured MongoDB; one pool a process."""
-    return _client(config.mongo_uri.get_secret_value())
+    return _client(settings.mongo_uri.get_secret_value())
 
 
-def database(config: Settings) -> Database[dict[str, Any]]:
+def database(settings: Settings) -> Database[dict[str, Any]]:
     """The broker's database."""
-    return client(config)[config.mongo_db]
+    return client(settings)[settings.mongo_db]
 
 
-def unrepeated(config: Settings) -> Database[dict[str, Any]]:
+def unrepeated(settings: Settings) -> Database[dict[str, Any]]:
     """The broker's database through connections of their own, on which a read that failed is not tried again."""
-    return _client(config.mongo_uri.get_secret_value(), repeats=False)[config.mongo_db]
+    return _client(settings.mongo_uri.get_secret_value(), repeats=False)[settings.mongo_db]
 
 
 def duplicates(error: BulkWriteError) -> list[int]:
@@ -86,7 +86,7 @@ def duplicates(error: BulkWriteError) -> list[int]:
     return [problem["index"] for problem in problems]
 
 
-def problem(config: Settings, written: Iterable[str] = ()) -> str | None:
+def problem(settings: Settings, written: Iterable[str] = ()) -> str | None:
     """Ask MongoDB for a small write, and say what is wrong with it; None: nothing is.
 
     The write is one that every replica confirms; and the collections that a caller writes to are asked for a write that
@@ -94,12 +94,12 @@ def problem(config: Settings, written: Iterable[str] = ()) -> str | None:
 
     Parameters
     ----------
-    config
+    settings
         Where MongoDB is.
     written
         Names of collections that the caller writes to.
     """
-    base = database(config)
+    base = database(settings)
     try:
         with pymongo.timeout(PROBE_SECONDS):
             base[names.PROBES].update_one({"_id": socket.gethostname()}, {"$set": {"at": time.time()}}, upsert=True)

@@ -76,18 +76,18 @@ def import_catalog(
     from boom_streams.catalogs.importer import Import
     from boom_streams.catalogs.reader import check_format
     from boom_streams.cli.progress import steps
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
-    config = settings()
+    settings = current_settings()
     for file in files:
         check_format(file)
     catalog = _described(name)
     with steps(name, not quiet) as progress:
         report = Import(
-            mongo.database(config),
+            mongo.database(settings),
             catalog,
             files,
-            config.data_dir,
+            settings.data_dir,
             max_rejected=max_rejected,
             degrees=degrees,
             again=again,
@@ -104,12 +104,12 @@ def list_catalogs() -> None:
     from boom_streams.archive import mongo
     from boom_streams.cli.tables import PlainTable, show
     from boom_streams.crossmatch import CatalogStore, load_descriptions
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
-    config = settings()
-    described = load_descriptions(config.catalogs_dir)
-    imported = {document["_id"]: document for document in CatalogStore(mongo.database(config)).list_all()}
-    table = PlainTable(f"catalogues; descriptions of your own are in {config.catalogs_dir}")
+    settings = current_settings()
+    described = load_descriptions(settings.catalogs_dir)
+    imported = {document["_id"]: document for document in CatalogStore(mongo.database(settings)).list_all()}
+    table = PlainTable(f"catalogues; descriptions of your own are in {settings.catalogs_dir}")
     for column in ("name", "radius", "mode", "surveys", "version", "rows", "state", "about"):
         right = column in ("radius", "rows")
         table.add_column(column, overflow="fold", justify="right" if right else "left", no_wrap=column == "name")
@@ -140,9 +140,9 @@ def describe(name: str, file: Path) -> None:
 def _described(name: str) -> Catalog:
     from boom_streams.crossmatch import load_descriptions
     from boom_streams.errors import CatalogError
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
-    folder = settings().catalogs_dir
+    folder = current_settings().catalogs_dir
     known = load_descriptions(folder)
     if name not in known:
         raise CatalogError(

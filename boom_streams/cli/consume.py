@@ -53,11 +53,11 @@ def command(
       boom-streams consume fast --avro-dir alerts/ --from latest --timeout 3600
       boom-streams consume fast --page fast.html
     """  # noqa: D301 - click needs the real backspace
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
     found = _Found(as_json, avro_dir, page is not None)
-    if not _without_topic(settings(), name):
-        ended = found.read(settings(), name, start == "latest", timeout, limit)
+    if not _without_topic(current_settings(), name):
+        ended = found.read(current_settings(), name, start == "latest", timeout, limit)
         if not as_json and avro_dir is None and found.rows:
             from boom_streams.cli.tables import passing_table, show
 
@@ -67,9 +67,9 @@ def command(
         if page is not None:
             from boom_streams.page import Night
 
-            echo(f"page: {save_page(make_page(settings(), Night(name), found.alerts), page)}", err=True)
+            echo(f"page: {save_page(make_page(current_settings(), Night(name), found.alerts), page)}", err=True)
         if not found.count and not ended:
-            echo(_nothing(settings(), name), err=True)
+            echo(_nothing(current_settings(), name), err=True)
         if ended:
             raise SystemExit(130)
 

@@ -39,12 +39,12 @@ def command() -> None:
 def list_letters(stage: str | None, replayed: bool, limit: int, everything: bool, as_json: bool) -> None:
     """List the dead letters, each once; of many, the newest."""
     from boom_streams.operate import dead_letters
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
     if everything:
-        found, older = [a for a in dead_letters.letters(settings(), replayed) if stage in (None, a.stage)], 0
+        found, older = [a for a in dead_letters.letters(current_settings(), replayed) if stage in (None, a.stage)], 0
     else:
-        listed = dead_letters.newest(settings(), limit, replayed, stage)
+        listed = dead_letters.newest(current_settings(), limit, replayed, stage)
         found, older = listed.letters, listed.older
     if as_json:
         for letter in found:
@@ -76,11 +76,11 @@ def _print(found: list[DeadLetter]) -> None:
 def show_letter(record: str, save: Path | None, as_json: bool) -> None:
     """Show all about the dead letter RECORD (topic/partition/offset)."""
     from boom_streams.operate import dead_letters
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
-    config = settings()
-    (letter,) = dead_letters.find(config, [record])
-    original = dead_letters.read(config, letter)
+    settings = current_settings()
+    (letter,) = dead_letters.find(settings, [record])
+    original = dead_letters.read(settings, letter)
     if save is not None:
         _save(save, original.value)
     about = _as_dict(letter) | {
@@ -107,16 +107,16 @@ def replay_letters(records: tuple[str, ...], everything: bool, stage: str | None
     topic and partition that it came from, with its headers and its timestamp.
     """
     from boom_streams.operate import dead_letters
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
     if bool(records) == everything:
         raise click.UsageError("name the records, or say --all")
-    config = settings()
+    settings = current_settings()
     if everything:
-        chosen = [letter for letter in dead_letters.letters(config) if stage in (None, letter.stage)]
+        chosen = [letter for letter in dead_letters.letters(settings) if stage in (None, letter.stage)]
     else:
-        chosen = dead_letters.find(config, records)
-    done = dead_letters.replay(config, chosen)
+        chosen = dead_letters.find(settings, records)
+    done = dead_letters.replay(settings, chosen)
     echo(f"replayed {done.sent} of {len(chosen)} dead letters")
     for name, reason in done.refused.items():
         echo(f"still no alert: {name}: {reason}", err=True)

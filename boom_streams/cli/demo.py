@@ -59,18 +59,18 @@ def command(
             night, catalogs = (chosen.path,), chosen.catalogs
         find_sources(night)  # a wrong path is told before anything starts
         echo("starting Kafka and MongoDB …")
-        with demo.running_services(keep) as config, _progress() as report:
-            install_models(config, report.say)
-            import_catalogs(config, catalogs, report.say)
-            outcome = demo.run(config, "ZTF", night, report, limit)
-            html = "" if no_page else _make_page(config, night, outcome)
+        with demo.running_services(keep) as settings, _progress() as report:
+            install_models(settings, report.say)
+            import_catalogs(settings, catalogs, report.say)
+            outcome = demo.run(settings, "ZTF", night, report, limit)
+            html = "" if no_page else _make_page(settings, night, outcome)
     _show(outcome, rows)
     if html:
-        target = page if page is not None else config.data_dir / "demo" / f"{night_name(night)}.html"
+        target = page if page is not None else settings.data_dir / "demo" / f"{night_name(night)}.html"
         echo(f"stamps, light curves, matches and scores: {save_page(html, target)}")
 
 
-def _make_page(config: Settings, night: tuple[Path, ...], outcome: Outcome) -> str:
+def _make_page(settings: Settings, night: tuple[Path, ...], outcome: Outcome) -> str:
     """Make the page while the archive runs."""
     from boom_streams.page import Night
 
@@ -81,18 +81,18 @@ def _make_page(config: Settings, night: tuple[Path, ...], outcome: Outcome) -> s
         "passed a filter": outcome.stages["filtered"],
         "dead letters": outcome.stages["dead"],
     }
-    about = Night(night_name(night), stages, outcome.seconds, filter_descriptions(config, "ZTF"))
-    return make_page(config, about, outcome.alerts)
+    about = Night(night_name(night), stages, outcome.seconds, filter_descriptions(settings, "ZTF"))
+    return make_page(settings, about, outcome.alerts)
 
 
 def _some_night() -> DemoNight:
     """Find a night when none is named, and say which it is and why."""
     from boom_streams.cli.progress import download_bar
     from boom_streams.demo.night import find_night
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
     with download_bar("the night") as progress:
-        chosen = find_night(settings().data_dir, progress=progress)
+        chosen = find_night(current_settings().data_dir, progress=progress)
     echo(chosen.told)
     return chosen
 

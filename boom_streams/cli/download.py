@@ -42,9 +42,9 @@ def ztf(night: str, folder: Path | None, address: str | None, quiet: bool) -> No
     """  # noqa: D301 - click needs the real backspace
     from boom_streams.cli.progress import download_bar
     from boom_streams.ingest.ztf_nights import ARCHIVE, download_night, has_alerts
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
-    where = folder or settings().data_dir / "nights"
+    where = folder or current_settings().data_dir / "nights"
     with download_bar(night, not quiet) as progress:
         file = download_night(night, where, address or ARCHIVE, progress)
     if not has_alerts(file):

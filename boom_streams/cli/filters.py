@@ -64,12 +64,12 @@ def add(
     A new filter is off, and a new version leaves the active one on, until `boom-streams filters activate`.
     """
     from boom_streams.errors import FilterError
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
-    config = settings()
+    settings = current_settings()
     try:
         content = _read(file)
-        survey = _survey(survey or content.get("survey") or content.get("catalog"), config.surveys)
+        survey = _survey(survey or content.get("survey") or content.get("catalog"), settings.surveys)
         allowed = content.get("permissions") if permissions is None else permissions
         if isinstance(allowed, list):
             allowed = {survey: allowed}
@@ -122,13 +122,13 @@ def activate(name: str, fid: str | None, catch_up: bool) -> None:
 
 def _catch_up(chosen: Filter, suspended: Any) -> None:
     from boom_streams.agents.catch_up import catch_up
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
     since = suspended.get("offsets") if isinstance(suspended, Mapping) else None
     if not isinstance(since, list):
         echo("it was not suspended, or by an earlier release: there is nothing to catch up with")
         return
-    done = catch_up(settings(), chosen, since)
+    done = catch_up(current_settings(), chosen, since)
     echo(f"caught up: {done.passed} of {done.read} alerts since its suspension passed")
     if done.gone:
         echo(f"{done.gone} older records are no longer in Kafka; `archive_pipeline` finds what passed among them")
@@ -147,9 +147,9 @@ def deactivate(name: str) -> None:
 def _store() -> FilterStore:
     from boom_streams.archive import mongo
     from boom_streams.filters import FilterStore
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
-    return FilterStore(mongo.database(settings()))
+    return FilterStore(mongo.database(current_settings()))
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -21,12 +21,12 @@ def command() -> None:
       boom-streams init
       BOOM_PARTITIONS=16 boom-streams init
     """  # noqa: D301 - click needs the real backspace
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
-    config = settings()
+    settings = current_settings()
     from boom_streams.operate.prepare import initialise
 
-    changes = initialise(config)
+    changes = initialise(settings)
     for change in changes:
         echo(change)
     if not changes:

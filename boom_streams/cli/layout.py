@@ -24,15 +24,15 @@ def command(to: str | None) -> None:
       boom-streams layout roles
     """  # noqa: D301 - click needs the real backspace
     from boom_streams.operate import layouts
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
-    config = settings()
+    settings = current_settings()
     if to is None:
-        echo(layouts.current(config) or "none yet: no worker has committed an offset")
-        for group, count in layouts.members(config).items():
+        echo(layouts.current(settings) or "none yet: no worker has committed an offset")
+        for group, count in layouts.members(settings).items():
             echo(f"group {group}: {count} workers")
         return
-    changes = layouts.move(config, to)
+    changes = layouts.move(settings, to)
     for change in changes:
         echo(change)
     if not changes:

@@ -95,12 +95,12 @@ def verify(names: tuple[str, ...]) -> None:
 def _asked(names: tuple[str, ...]) -> tuple[Path, list[str]]:
     """Folder of the models, and which are meant: the named ones, else those that this broker asks."""
     from boom_streams.models.registry import known_models
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
-    config = settings()
-    wanted, known = list(names or config.models), known_models()
+    settings = current_settings()
+    wanted, known = list(names or settings.models), known_models()
     for name in wanted:
         if name not in known:
             where = "" if names else " (setting BOOM_MODELS)"
             raise click.UsageError(f"no model is called {name!r}{where}; there are {', '.join(known)}")
-    return config.models_folder, wanted
+    return settings.models_folder, wanted

@@ -35,15 +35,15 @@ def command(survey: str, paths: tuple[Path, ...], rate: float | None, limit: int
     """  # noqa: D301 - click needs the real backspace
     from boom_streams.cli.progress import bar
     from boom_streams.ingest.replay import replay
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
-    config = settings()
+    settings = current_settings()
     name = survey.upper()
-    if name not in config.surveys:
-        known = ", ".join(known.lower() for known in config.surveys)
+    if name not in settings.surveys:
+        known = ", ".join(known.lower() for known in settings.surveys)
         raise click.UsageError(f"{survey} is not among the surveys of this broker: {known}")
     with bar(not quiet) as progress:
-        counts = replay(config, name, paths, rate=rate, limit=limit, progress=progress)
+        counts = replay(settings, name, paths, rate=rate, limit=limit, progress=progress)
     echo(summary(counts))
     problems = list(counts.problems)
     if not counts.alerts:

@@ -29,9 +29,9 @@ def command() -> None:
 def start(as_json: bool) -> None:
     """Start Kafka and MongoDB, and wait until they answer; what runs stays as it is."""
     from boom_streams import services
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
-    endpoints = services.start(settings().data_dir)
+    endpoints = services.start(current_settings().data_dir)
     if as_json:
         echo_json(endpoints.to_dict())
         return
@@ -43,9 +43,9 @@ def start(as_json: bool) -> None:
 def stop() -> None:
     """Stop both; their data stay."""
     from boom_streams import services
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
-    stopped = services.stop(settings().data_dir)
+    stopped = services.stop(current_settings().data_dir)
     echo(f"stopped {' and '.join(stopped)}" if stopped else "nothing was running")
 
 
@@ -54,9 +54,9 @@ def stop() -> None:
 def status(as_json: bool) -> None:
     """Tell whether both run and answer; the exit code is 1 if one does not."""
     from boom_streams import services
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
-    found = services.status(settings().data_dir)
+    found = services.status(current_settings().data_dir)
     if as_json:
         echo_json({each.name: {"endpoint": each.endpoint, "pid": each.pid, "answers": each.answers} for each in found})
     else:

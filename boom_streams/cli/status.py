@@ -28,9 +28,9 @@ def command(as_json: bool, interval: float) -> None:
       boom-streams status --json | jq '.stages[] | {role, lag}'
     """  # noqa: D301 - click needs the real backspace
     from boom_streams.operate.status import collect
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
-    report = collect(settings(), interval)
+    report = collect(current_settings(), interval)
     if as_json:
         echo_json(report, indent=2)
     else:

@@ -40,12 +40,12 @@ def command(choices: tuple[str, ...]) -> None:
     from boom_streams.operate.division import cores, divide
     from boom_streams.operate.prepare import initialise
     from boom_streams.operate.supervise import Exit, Supervisor
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
-    config = settings()
-    workers = divide(cores(), config.partitions, _chosen(choices, config.partitions))
+    settings = current_settings()
+    workers = divide(cores(), settings.partitions, _chosen(choices, settings.partitions))
     ending = threading.Event()
-    supervisor = Supervisor(config, workers)
+    supervisor = Supervisor(settings, workers)
 
     def report(exited: Exit) -> None:
         echo(
@@ -54,10 +54,10 @@ def command(choices: tuple[str, ...]) -> None:
             err=True,
         )
 
-    if config.init:
-        for change in initialise(config):
+    if settings.init:
+        for change in initialise(settings):
             echo(change)
-    layouts.check(config, "roles")
+    layouts.check(settings, "roles")
     with on_signals(ending.set), supervisor:
         listed = ", ".join(f"{count} {role}" for role, count in workers.items())
         echo(f"{len(supervisor.pids())} workers are running ({listed}); Ctrl-C ends them")

@@ -24,14 +24,14 @@ __all__ = ["import_catalogs", "install_models"]
 _PATIENCE = 5.0
 
 
-def import_catalogs(config: Settings, folder: Path | None, say: Callable[[str], None]) -> None:
+def import_catalogs(settings: Settings, folder: Path | None, say: Callable[[str], None]) -> None:
     """Import the Parquet files of a night's own catalogues, but none whose name is taken; say what is matched with."""
-    store = CatalogStore(mongo.database(config))
+    store = CatalogStore(mongo.database(settings))
     known = {each.catalog.name for each in store.load()}
-    descriptions = load_descriptions(config.catalogs_dir)
+    descriptions = load_descriptions(settings.catalogs_dir)
     for file in sorted(folder.glob("*.parquet")) if folder else ():
         if file.stem in descriptions and file.stem not in known:
-            Import(mongo.database(config), descriptions[file.stem], [file], config.data_dir).run()
+            Import(mongo.database(settings), descriptions[file.stem], [file], settings.data_dir).run()
             known.add(file.stem)
     if known:
         say(f"alerts are matched with {', '.join(sorted(known))}")
@@ -40,11 +40,14 @@ def import_catalogs(config: Settings, folder: Path | None, say: Callable[[str], 
 
 
 def install_models(
-    config: Settings, say: Callable[[str], None], address: str = ADDRESS, progress: Progress = lambda done, total: None
+    settings: Settings,
+    say: Callable[[str], None],
+    address: str = ADDRESS,
+    progress: Progress = lambda done, total: None,
 ) -> None:
     """Install the configured models that are not there, if their address answers; say what alerts are classified by."""
-    folder = config.models_folder
-    names = models_of("ZTF", config.models)
+    folder = settings.models_folder
+    names = models_of("ZTF", settings.models)
     absent = [name for name in names if state(folder, name) == "absent"]
     if absent:
         url = f"{address.rstrip('/')}/{known_models()[absent[0]].file}"

@@ -84,19 +84,19 @@ def running_services(keep: bool) -> Iterator[Settings]:
     """
     from boom_streams import services
 
-    config = load_settings()
-    local = {each.endpoint for each in services.status(config.data_dir)}
-    if not (config.kafka in local or config.kafka == type(config).model_fields["kafka"].default):
-        yield config
+    settings = load_settings()
+    local = {each.endpoint for each in services.status(settings.data_dir)}
+    if not (settings.kafka in local or settings.kafka == type(settings).model_fields["kafka"].default):
+        yield settings
         return
-    before = {each.name for each in services.status(config.data_dir) if each.pid}
+    before = {each.name for each in services.status(settings.data_dir) if each.pid}
     try:
-        services.start(config.data_dir)
+        services.start(settings.data_dir)
         yield load_settings()
     finally:
         if not keep and not before:
             offsets.disconnect()
-            services.stop(config.data_dir)
+            services.stop(settings.data_dir)
 
 
 def run(

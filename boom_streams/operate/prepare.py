@@ -9,12 +9,12 @@ from boom_streams.settings import Settings
 __all__ = ["initialise"]
 
 
-def initialise(config: Settings, *, archive: bool = True) -> list[str]:
+def initialise(settings: Settings, *, archive: bool = True) -> list[str]:
     """Create what is missing; return what was changed, an empty list when nothing was.
 
     Parameters
     ----------
-    config
+    settings
         Where Kafka and MongoDB are.
     archive
         MongoDB too; a stage that goes on without it must also be able to start without it.
@@ -24,5 +24,5 @@ def initialise(config: Settings, *, archive: bool = True) -> list[str]:
     ServiceError
         If a topic has the wrong number of partitions, a permission is missing, or a server is away.
     """
-    changes = ensure_topics(config)
-    return [*changes, *ensure(mongo.database(config), config.surveys)] if archive else changes
+    changes = ensure_topics(settings)
+    return [*changes, *ensure(mongo.database(settings), settings.surveys)] if archive else changes

@@ -24,7 +24,7 @@ from boom_streams.kafka.writer import Writer
 from boom_streams.operate import dead_letters
 from boom_streams.operate.supervise import Supervisor, environment
 from boom_streams.settings import Settings
-from boom_streams.settings import settings as boom_settings
+from boom_streams.settings import current_settings as boom_settings
 from tests.acceptance.conftest import archive, packets, passed, running
 from tests.conftest import MakeSettings
 from tests.support.waiting import wait_for

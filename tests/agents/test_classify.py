@@ -34,9 +34,9 @@ def archive(settings: Settings) -> Iterator[Archive]:
         yield Archive(client[settings.mongo_db], ["ZTF"])
 
 
-def enriched(config: Settings, *containers: bytes) -> list[Record]:
-    partition = partitions.raw_partition(OBJECT, config.partitions)
-    topic = names.topic("ZTF", "enriched", config.topic_prefix)
+def enriched(settings: Settings, *containers: bytes) -> list[Record]:
+    partition = partitions.raw_partition(OBJECT, settings.partitions)
+    topic = names.topic("ZTF", "enriched", settings.topic_prefix)
     return [
         Record(topic, partition, offset, 1.7e9, OBJECT, value, {})
         for offset, value in enumerate(chain.enriched(containers))
@@ -48,8 +48,8 @@ def alert(candid: int, day: float, **changes: Any) -> bytes:
     return container(candid=candid, candidate=candidate(candid=candid, jd=JD + day, **changes), prv_candidates=prv)
 
 
-def run(config: Settings, table: MemoryTable, *found: Record) -> list[dict[str, Any]]:
-    results = chain.run(classify.make(config), found, table)
+def run(settings: Settings, table: MemoryTable, *found: Record) -> list[dict[str, Any]]:
+    results = chain.run(classify.make(settings), found, table)
     assert [result.dead for result in results] == [None] * len(found)
     for result in results:
         schemas.check("classified", result.sends[0].value)
@@ -146,9 +146,9 @@ def test_a_real_night_in_two_orders_ends_in_the_same_archive(
 
 
 def test_a_real_alert_gets_the_scores_that_were_published(make_settings: Callable[..., Settings], shared: Path) -> None:
-    config = make_settings(models_dir=shared / "models")
+    settings = make_settings(models_dir=shared / "models")
     data = (shared / "data/alerts/reference/ztf/2695378462115010012.avro").read_bytes()
-    value, again = run(config, MemoryTable("objects"), *enriched(config, data), *enriched(config, data))
+    value, again = run(settings, MemoryTable("objects"), *enriched(settings, data), *enriched(settings, data))
     scores = value["classifications"]
     assert scores["acai_v"] > 0.99
     assert all(scores[name] < 0.01 for name in ("acai_h", "acai_n", "acai_o", "acai_b", "btsbot"))
@@ -160,24 +160,24 @@ def test_the_same_scores_alone_and_in_a_batch_and_stored(
     make_settings: Callable[..., Settings], settings: Settings, archive: Archive, shared: Path
 ) -> None:
     """Alerts that are processed again in another batch give the same bytes; one without a stamp says so."""
-    config = make_settings(models_dir=shared / "models", topic_prefix=settings.topic_prefix)
+    settings = make_settings(models_dir=shared / "models", topic_prefix=settings.topic_prefix)
     night = sorted((shared / "data/alerts/ztf/20231012").rglob("*.avro"))
-    found = enriched(config, *(path.read_bytes() for path in night))
+    found = enriched(settings, *(path.read_bytes() for path in night))
     bare = bson.decode(found[0].value)
     del bare["cutouts"]["cutoutTemplate"]
     found[0].value = bson.encode(bare)
-    together = chain.run(classify.make(config), found, MemoryTable("objects"))
-    alone, process = MemoryTable("objects"), classify.make(config)
+    together = chain.run(classify.make(settings), found, MemoryTable("objects"))
+    alone, process = MemoryTable("objects"), classify.make(settings)
     assert [chain.run(process, [record], alone)[0] for record in found] == together
     archive.write_classified([result.sends[0].value for result in together])
     with MongoClient[dict[str, Any]](settings.mongo_uri.get_secret_value()) as client:
         stored = {document["_id"]: document for document in client[settings.mongo_db]["ZTF_alerts"].find()}
     first, *others = (stored.pop(bson.decode(record.value)["candid"]) for record in found)
-    assert first["unscored"] == dict.fromkeys(config.models, "cutoutTemplate is missing")
+    assert first["unscored"] == dict.fromkeys(settings.models, "cutoutTemplate is missing")
     assert (first["classifications"], first["models"]) == ({}, {})
     complete = [each for each in others if "unscored" not in each]
     assert len(complete) > 15
-    assert all(set(each["classifications"]) == set(each["models"]) == set(config.models) for each in complete)
+    assert all(set(each["classifications"]) == set(each["models"]) == set(settings.models) for each in complete)
     assert all(0 <= score <= 1 for each in complete for score in each["classifications"].values())
 
 

@@ -27,7 +27,7 @@ TIMESTAMP = 1_700_000_000.25
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A broker without MongoDB: no catalogue can be asked."""
     nowhere = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=20"
     return load_settings(
@@ -58,13 +58,13 @@ def placed(*containers: bytes) -> list[Record]:
     return [record(r.value, key=r.key, partition=r.partition, headers=dict(r.headers)) for r in batch.records]
 
 
-def run(config: Settings, table: MemoryTable, *found: Record) -> list[Result]:
-    return chain.run(_process(config), found, table)
+def run(settings: Settings, table: MemoryTable, *found: Record) -> list[Result]:
+    return chain.run(_process(settings), found, table)
 
 
 @cache
-def _process(config: Settings) -> Process:
-    return enrich.make(config)
+def _process(settings: Settings) -> Process:
+    return enrich.make(settings)
 
 
 def sent_again(result: Result) -> list[Record]:
@@ -99,12 +99,12 @@ def objects(table: MemoryTable, partition: int) -> dict[str, list[int]]:
     return found
 
 
-def test_an_alert_in_its_place(config: Settings, table: MemoryTable) -> None:
+def test_an_alert_in_its_place(settings: Settings, table: MemoryTable) -> None:
     data = container(
         candidate=candidate(sgscore1=0.9, ssdistnr=-999.0), prv_candidates=[detection(2459999.5, 7), {"jd": None}]
     )
     (found,) = placed(data)
-    (result,) = run(config, table, found)
+    (result,) = run(settings, table, found)
     (send,) = result.sends
     assert result.dead is None
     assert (send.topic, send.key, send.headers) == ("p.ztf.enriched", b"ZTF00aaaaaaa", ())
@@ -120,17 +120,17 @@ def test_an_alert_in_its_place(config: Settings, table: MemoryTable) -> None:
     assert objects(table, found.partition) == {"ZTF00aaaaaaa": [42]}
 
 
-def test_the_same_bytes_alone_and_in_a_batch(config: Settings, table: MemoryTable) -> None:
+def test_the_same_bytes_alone_and_in_a_batch(settings: Settings, table: MemoryTable) -> None:
     found = placed(*(container(candid=n, candidate=candidate(candid=n, ra=n * 7.3 % 360)) for n in range(40)))
-    together = run(config, table, *found)
-    alone = [run(config, MemoryTable("cells"), one)[0] for one in found]
+    together = run(settings, table, *found)
+    alone = [run(settings, MemoryTable("cells"), one)[0] for one in found]
     assert together == alone
 
 
-def test_a_margin_record_is_only_put_into_cells(config: Settings, table: MemoryTable) -> None:
+def test_a_margin_record_is_only_put_into_cells(settings: Settings, table: MemoryTable) -> None:
     ra, dec = at_an_edge()
     found = placed(container(candidate=candidate(ra=ra, dec=dec)))
-    results = run(config, table, *found)
+    results = run(settings, table, *found)
     assert [len(result.sends) for result in results] == [1] + [0] * (len(found) - 1)
     assert all(result.dead is None for result in results)
     partitions = {one.partition for one in found}
@@ -140,7 +140,7 @@ def test_a_margin_record_is_only_put_into_cells(config: Settings, table: MemoryT
 
 
 @pytest.mark.parametrize("kind", ["no key", "another key", "no cell", "another partition", "leading zero"])
-def test_a_record_in_the_wrong_place_is_written_again(config: Settings, table: MemoryTable, kind: str) -> None:
+def test_a_record_in_the_wrong_place_is_written_again(settings: Settings, table: MemoryTable, kind: str) -> None:
     ra, dec = at_an_edge()
     data = container(candidate=candidate(ra=ra, dec=dec))
     right, *margins = placed(data)
@@ -152,7 +152,7 @@ def test_a_record_in_the_wrong_place_is_written_again(config: Settings, table: M
         "another partition": record(data, key=key, partition=(right.partition + 1) % PARTITIONS),
         "leading zero": record(data, key=b"0" + key, partition=partitions.raw_partition(b"0" + key, PARTITIONS)),
     }[kind]
-    (result,) = run(config, table, wrong)
+    (result,) = run(settings, table, wrong)
     assert result.dead is None
     again = sent_again(result)
     assert [(r.topic, r.key, r.partition, r.value) for r in again] == [
@@ -160,44 +160,44 @@ def test_a_record_in_the_wrong_place_is_written_again(config: Settings, table: M
     ]
     assert {r.timestamp for r in again} == {TIMESTAMP}
     assert not any(table.partitions.values()), "nothing is known of it here"
-    results = run(config, table, *again)
+    results = run(settings, table, *again)
     assert [send.topic for result in results for send in result.sends] == ["p.ztf.enriched"]
     assert [send.value for result in results for send in result.sends] == [
-        send.value for send in run(config, MemoryTable("cells"), right)[0].sends
+        send.value for send in run(settings, MemoryTable("cells"), right)[0].sends
     ]
 
 
-def test_still_in_the_wrong_place_is_a_dead_letter(config: Settings, table: MemoryTable) -> None:
-    (result,) = run(config, table, record(container(), headers={"rekeyed": b"1"}))
+def test_still_in_the_wrong_place_is_a_dead_letter(settings: Settings, table: MemoryTable) -> None:
+    (result,) = run(settings, table, record(container(), headers={"rekeyed": b"1"}))
     assert (result.dead, result.sends) == ("in the wrong place after it was re-keyed", [])
 
 
-def test_several_alerts_in_a_container_are_split(config: Settings, table: MemoryTable) -> None:
-    (result,) = run(config, table, record(several(packet(1, ra=10.0), packet(2, ra=200.0), packet(3, ra=10.0))))
+def test_several_alerts_in_a_container_are_split(settings: Settings, table: MemoryTable) -> None:
+    (result,) = run(settings, table, record(several(packet(1, ra=10.0), packet(2, ra=200.0), packet(3, ra=10.0))))
     assert result.dead is None
     again = sent_again(result)
     assert [len(avro.split(r.value)[0]) for r in again] == [1, 1, 1]
-    enriched = [send for result in run(config, table, *again) for send in result.sends]
+    enriched = [send for result in run(settings, table, *again) for send in result.sends]
     assert [bson.decode(send.value)["candid"] for send in enriched] == [1, 2, 3]
 
 
-def test_of_several_alerts_a_bad_one_is_a_dead_letter(config: Settings, table: MemoryTable) -> None:
+def test_of_several_alerts_a_bad_one_is_a_dead_letter(settings: Settings, table: MemoryTable) -> None:
     bad_place = packet(2, ra=None)
-    (result,) = run(config, table, record(several(packet(1), bad_place, packet(3))))
+    (result,) = run(settings, table, record(several(packet(1), bad_place, packet(3))))
     assert [r.headers["rekeyed"] for r in sent_again(result)] == [b"1", b"1"]
     assert result.dead == "candidate.ra is missing"
     no_detection = packet(2, magpsf=None)
-    (result,) = run(config, table, record(several(packet(1), no_detection)))
+    (result,) = run(settings, table, record(several(packet(1), no_detection)))
     assert result.dead is None, "it has a place, so it goes there first"
-    results = run(config, table, *sent_again(result))
+    results = run(settings, table, *sent_again(result))
     assert [result.dead for result in results] == [None, "candidate.magpsf is missing"]
     assert [len(result.sends) for result in results] == [1, 0]
 
 
-def test_the_good_alert_of_a_truncated_container_is_kept(config: Settings, table: MemoryTable) -> None:
+def test_the_good_alert_of_a_truncated_container_is_kept(settings: Settings, table: MemoryTable) -> None:
     out = io.BytesIO()
     fastavro.writer(out, packet_schema(), [packet(1), packet(2)], sync_interval=1)
-    (result,) = run(config, table, record(out.getvalue()[:-30]))
+    (result,) = run(settings, table, record(out.getvalue()[:-30]))
     assert [r.headers for r in sent_again(result)] == [{"rekeyed": b"1"}]
     assert result.dead is not None
     assert "its first 1 alerts are good and were kept" in result.dead
@@ -212,26 +212,26 @@ def test_the_good_alert_of_a_truncated_container_is_kept(config: Settings, table
     ],
 )
 def test_an_alert_that_is_no_detection(
-    config: Settings, table: MemoryTable, changes: dict[str, Any], reason: str, place: str
+    settings: Settings, table: MemoryTable, changes: dict[str, Any], reason: str, place: str
 ) -> None:
     ra, dec = at_an_edge()
     (found, *_) = placed(container(candidate=candidate(ra=ra, dec=dec, **changes)))
-    (result,) = run(config, table, found if place == "its own" else record(found.value))
+    (result,) = run(settings, table, found if place == "its own" else record(found.value))
     assert (result.dead, result.sends) == (reason, [])
 
 
 @pytest.mark.parametrize("value", [b"", b"Obj\x01", b"hello", container()[:50], container()[:-20]])
-def test_what_cannot_be_read(config: Settings, table: MemoryTable, value: bytes) -> None:
+def test_what_cannot_be_read(settings: Settings, table: MemoryTable, value: bytes) -> None:
     good = placed(container())
-    results = run(config, table, record(value), *good)
+    results = run(settings, table, record(value), *good)
     assert results[0].dead
     assert results[0].sends == []
     assert [send.topic for send in results[1].sends] == ["p.ztf.enriched"]
 
 
-def test_a_record_again_changes_nothing(config: Settings, table: MemoryTable) -> None:
+def test_a_record_again_changes_nothing(settings: Settings, table: MemoryTable) -> None:
     found = placed(container())
-    first = run(config, table, *found)
+    first = run(settings, table, *found)
     before = {partition: dict(content) for partition, content in table.partitions.items()}
-    assert run(config, table, *found) == first
+    assert run(settings, table, *found) == first
     assert table.partitions == before

@@ -40,7 +40,7 @@ def pipeline(annotations: Any) -> list[dict[str, Any]]:
 class Bench:
     """Classified alerts in Kafka and in the archive, and filters."""
 
-    config: Settings
+    settings: Settings
     store: FilterStore
     records: list[Any]
 
@@ -50,25 +50,25 @@ class Bench:
 
     def published(self, name: str) -> Counter[int]:
         """How often each alert is in a filter's topic."""
-        values = [m.value() or b"" for m in scan(self.config, [names.filter_topic(name, self.config.topic_prefix)])]
+        values = [m.value() or b"" for m in scan(self.settings, [names.filter_topic(name, self.settings.topic_prefix)])]
         return Counter(decode_matches(value)["candid"] for value in values)
 
 
 @pytest.fixture
 def bench(make_settings: Any) -> Bench:
-    config = make_settings(partitions=2, filter_refresh=0.1)
-    topics.ensure_topics(config)
+    settings = make_settings(partitions=2, filter_refresh=0.1)
+    topics.ensure_topics(settings)
     packets = [
         container(objectId=f"ZTF00{n:07d}", candid=100 + n, candidate=candidate(candid=100 + n)) for n in range(COUNT)
     ]
     stored = [hostile(one) if place == 2 else one for place, one in enumerate(classify(packets))]
-    Archive(mongo.database(config), ["ZTF"]).write_enriched([one.enriched for one in stored])
-    topic, writer = names.topic("ZTF", "classified", config.topic_prefix), Writer(config)
+    Archive(mongo.database(settings), ["ZTF"]).write_enriched([one.enriched for one in stored])
+    topic, writer = names.topic("ZTF", "classified", settings.topic_prefix), Writer(settings)
     for place, one in enumerate(stored):
         writer.send(topic, one.classified, str(one.record["objectId"]).encode(), place % 2)
     writer.finish()
     records = [chain.record(_Sent(topic, place % 2, one.classified), place) for place, one in enumerate(stored)]
-    return Bench(config, FilterStore(mongo.database(config)), records)
+    return Bench(settings, FilterStore(mongo.database(settings)), records)
 
 
 def hostile(one: Stored) -> Stored:
@@ -87,24 +87,24 @@ class _Sent:
     headers: tuple[Any, ...] = ()
 
 
-def sent(results: list[Any], config: Settings) -> Counter[str]:
+def sent(results: list[Any], settings: Settings) -> Counter[str]:
     """Records by the short name of their topic."""
-    return Counter(send.topic.removeprefix(config.topic_prefix) for result in results for send in result.sends)
+    return Counter(send.topic.removeprefix(settings.topic_prefix) for result in results for send in result.sends)
 
 
 def test_a_filter_that_fails_at_an_alert_gets_the_others_and_later_what_it_missed(bench: Bench) -> None:
     bench.add("calc", {"x": {"$add": ["$candidate.sumrat", 1]}})
     bench.add("good", {"m": "$candidate.magpsf"})
-    stage = Stage(bench.config)
+    stage = Stage(bench.settings)
     results = stage.process(Work(bench.records[:4]))
-    assert sent(results, bench.config) == {"filtered.calc": 3, "filtered.good": 4, "ztf.filtered": 4}
+    assert sent(results, bench.settings) == {"filtered.calc": 3, "filtered.good": 4, "ztf.filtered": 4}
     suspended = bench.store.get("calc")["suspended"]
     assert suspended["candid"] == 102
     assert suspended["offsets"] == [0, 0]
     later = stage.process(Work(bench.records[4:]))
-    assert sent(later, bench.config) == {"filtered.good": 2, "ztf.filtered": 2}
+    assert sent(later, bench.settings) == {"filtered.good": 2, "ztf.filtered": 2}
     bench.store.add("calc", "ZTF", pipeline({"x": {"$cond": [{"$isNumber": "$candidate.sumrat"}, 1, 0]}}))
-    said = commands.run(bench.config, "filters", "activate", "calc", "--catch-up")
+    said = commands.run(bench.settings, "filters", "activate", "calc", "--catch-up")
     assert f"caught up: {COUNT} of {COUNT} alerts since its suspension passed" in said
     assert "suspended" not in bench.store.get("calc")
     assert bench.published("calc") == dict.fromkeys(range(100, 100 + COUNT), 1)
@@ -112,7 +112,7 @@ def test_a_filter_that_fails_at_an_alert_gets_the_others_and_later_what_it_misse
 
 def test_one_that_fails_again_is_suspended_again(bench: Bench) -> None:
     bench.add("calc", {"x": {"$add": ["$candidate.sumrat", 1]}})
-    done = catch_up(bench.config, bench.store.version("calc"), [1, 1])
+    done = catch_up(bench.settings, bench.store.version("calc"), [1, 1])
     assert (done.read, done.passed) == (COUNT - 2, COUNT - 3)
     assert "$add only supports numeric" in done.failed
     suspended = bench.store.get("calc")["suspended"]
@@ -123,14 +123,14 @@ def test_many_filters_with_long_annotations_are_published_in_parts(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = {"$literal": "y" * 60_000}
-    stage = Stage(bench.config)
+    stage = Stage(bench.settings)
     long = [
         evaluate.Filter(f"long{n}", f"long{n}", "ZTF", {"ZTF": (1,)}, "v", tuple(pipeline({"x": words})))
         for n in range(210)
     ]
     (result,) = stage.run(Work(bench.records[:1]), {"ZTF": long})
-    assert sent([result], bench.config)["ztf.filtered"] > 1
-    assert sum(sent([result], bench.config).values()) - sent([result], bench.config)["ztf.filtered"] == 210
+    assert sent([result], bench.settings)["ztf.filtered"] > 1
+    assert sum(sent([result], bench.settings).values()) - sent([result], bench.settings)["ztf.filtered"] == 210
     assert max(send.size for send in result.sends) < MAX_BYTES / 4
     monkeypatch.setattr(evaluate, "MAX_HELD", 20 << 20)
     with pytest.raises(evaluate.TooMuch):
@@ -140,11 +140,11 @@ def test_many_filters_with_long_annotations_are_published_in_parts(
 def test_a_filter_whose_topic_kafka_refuses_is_suspended_alone(bench: Bench) -> None:
     bench.add("my_sn", {"m": 1})
     bench.add("good", {"m": 2})
-    database = mongo.database(bench.config)
+    database = mongo.database(bench.settings)
     other = database["filters"].find_one({"name": "my_sn"}) or {}
     database["filters"].insert_one(other | {"_id": "other", "name": "my.sn"})  # by another program
-    results = Stage(bench.config).process(Work(bench.records))
-    names_of = set(sent(results, bench.config))
+    results = Stage(bench.settings).process(Work(bench.records))
+    names_of = set(sent(results, bench.settings))
     assert "filtered.good" in names_of
     assert len(names_of & {"filtered.my_sn", "filtered.my.sn"}) == 1
     suspended = [each["name"] for each in bench.store.list_all() if "suspended" in each]
@@ -155,16 +155,16 @@ def test_a_filter_whose_topic_kafka_refuses_is_suspended_alone(bench: Bench) -> 
 def test_a_name_that_was_used_does_not_inherit_the_older_results(bench: Bench) -> None:
     private = bench.store.add("mine", "ZTF", pipeline({"m": 1}), {"ZTF": [1, 2, 3]})
     bench.store.activate("mine")
-    Stage(bench.config).process(Work(bench.records))
-    database = mongo.database(bench.config)
+    Stage(bench.settings).process(Work(bench.records))
+    database = mongo.database(bench.settings)
     database["filters"].update_one({"_id": private.filter_id}, {"$set": {"permissions": {"ZTF": [1]}}})
-    assert not any(result.sends for result in Stage(bench.config).process(Work(bench.records)))
+    assert not any(result.sends for result in Stage(bench.settings).process(Work(bench.records)))
     assert "from when the filter was permitted more" in bench.store.get("mine")["suspended"]["reason"]
     bench.store.remove("mine")
     with pytest.raises(FilterError, match="another filter of this name, which is gone"):
         bench.store.add("mine", "ZTF", pipeline({"m": 1}), {"ZTF": [1]})
     release_topic(database, "mine")
     bench.add("mine", {"m": 1})
-    assert sent(Stage(bench.config).process(Work(bench.records)), bench.config)["filtered.mine"] == COUNT
+    assert sent(Stage(bench.settings).process(Work(bench.records)), bench.settings)["filtered.mine"] == COUNT
     database["filters"].update_one({"name": "mine"}, {"$set": {"permissions": {"ZTF": [1, 2]}}})
-    assert sent(Stage(bench.config).process(Work(bench.records)), bench.config)["filtered.mine"] == COUNT
+    assert sent(Stage(bench.settings).process(Work(bench.records)), bench.settings)["filtered.mine"] == COUNT

@@ -14,13 +14,13 @@ TIMES = 200
 def test_confirmed_writes_survive_a_kill(tmp_path: Path) -> None:
     endpoints = services.start(tmp_path, "mongod")
     try:
-        config = load_settings(mongo_uri=endpoints.mongo_uri, mongo_db="durable", data_dir=tmp_path)
-        collection = mongo.database(config)["alerts"]
+        settings = load_settings(mongo_uri=endpoints.mongo_uri, mongo_db="durable", data_dir=tmp_path)
+        collection = mongo.database(settings)["alerts"]
         for number in range(TIMES):
             collection.insert_many([{"_id": 10 * number + n} for n in range(10)])
         services.stop(tmp_path, "mongod", kill=True)
         services.start(tmp_path, "mongod")
         assert collection.count_documents({}) == 10 * TIMES
     finally:
-        mongo.client(config).close()
+        mongo.client(settings).close()
         services.stop(tmp_path, kill=True)

@@ -59,29 +59,29 @@ class Versions:
         """Settings of a broker that matches with the catalogue."""
         return {"catalogs_dir": self.folder, "catalog_refresh": 0.5}
 
-    def put(self, config: Settings, number: int) -> None:
+    def put(self, settings: Settings, number: int) -> None:
         """Import a version, as an operator would."""
         command = [sys.executable, "-m", "boom_streams.cli", "catalogs", "import", NAME, str(self.files[number])]
-        variables = {**os.environ, **environment(config)}
+        variables = {**os.environ, **environment(settings)}
         done = subprocess.run(command, env=variables, text=True, capture_output=True, check=False, timeout=300)
         if done.returncode:
             raise Failed(f"the catalogue could not be imported: {done.stdout}{done.stderr}")
-        active = mongo.database(config)["catalogs"].find_one({"_id": NAME})
+        active = mongo.database(settings)["catalogs"].find_one({"_id": NAME})
         assert active is not None
         table = pq.read_table(self.files[number])
         columns = (table["ra"].to_numpy(), table["dec"].to_numpy(), table["_id"].to_pylist())
         self.sources[active["version"]] = columns
 
-    def check(self, config: Settings) -> Iterator[Row]:
+    def check(self, settings: Settings) -> Iterator[Row]:
         """Compare the matches of all enriched records, and of all objects, with those by brute force."""
         row, seen = Row("matches of records", 0, 0), Counter[str]()
         positions: dict[int, tuple[float, float]] = {}
-        for message in scan(config, [names.topic("ztf", "enriched", config.topic_prefix)]):
+        for message in scan(settings, [names.topic("ztf", "enriched", settings.topic_prefix)]):
             record = bson_records.fields(message.value() or b"")
             positions[record["candid"]] = record["ra"], record["dec"]
             self._compare(row, record["candid"], bson.decode(record.raw), positions[record["candid"]], seen)
         yield row
-        aux = mongo.database(config)[names.collection("ZTF", "alerts_aux")]
+        aux = mongo.database(settings)[names.collection("ZTF", "alerts_aux")]
         row = Row("matches of objects", 0, 0)
         for document in aux.find({"matched": {"$exists": True}}):
             self._compare(row, document["_id"], document, positions[document["matched"]["candid"]], Counter())

@@ -40,10 +40,10 @@ class Failed(Exception):
 class Feeder(threading.Thread):
     """Writes the raw log at a rate, as far as it is allowed to; survives a Kafka that is away."""
 
-    def __init__(self, config: Settings, entries: Sequence[Entry], rate: float | None) -> None:
+    def __init__(self, settings: Settings, entries: Sequence[Entry], rate: float | None) -> None:
         super().__init__(daemon=True)
-        self._writer = Writer(config, linger_ms=5)
-        self._topic = names.topic("ztf", "raw", config.topic_prefix)
+        self._writer = Writer(settings, linger_ms=5)
+        self._topic = names.topic("ztf", "raw", settings.topic_prefix)
         self.entries = entries
         self._rate = rate
         self._allowed = 0
@@ -102,15 +102,15 @@ class Chain:
 
     def __init__(
         self,
-        config: Settings,
+        settings: Settings,
         workers: Mapping[str, int],
         *,
         command: Sequence[str] | None = None,
         on_exit: Callable[[Exit], None] = lambda exited: None,
     ) -> None:
-        self.config = config
+        self.settings = settings
         options: dict[str, Any] = {} if command is None else {"command": command}
-        self.supervisor = Supervisor(config, workers, **options)
+        self.supervisor = Supervisor(settings, workers, **options)
         self.workers = workers
         self.on_exit = on_exit
 
@@ -146,7 +146,7 @@ class Chain:
     def drain(self, feeder: Feeder) -> None:
         """Wait until the whole log is written and every stage and sink has handled everything."""
         self._until_none(lambda: 0 if feeder.done else len(feeder.entries) - feeder.written + 1)
-        self._until_none(lambda: status.total_lag(self.config))
+        self._until_none(lambda: status.total_lag(self.settings))
 
     def _until_none(self, left: Callable[[], int]) -> None:
         """Wait until nothing is left; `Failed` if nothing moves for `PATIENCE` seconds."""
@@ -162,7 +162,7 @@ class Chain:
 
     def journal(self, worker: str, stage: Stage) -> list[str]:
         """Names of the records that a stage of a worker has in hand, or had when it died: …topic/partition/offset."""
-        topic = names.topic("ztf", stage.source, self.config.topic_prefix)
+        topic = names.topic("ztf", stage.source, self.settings.topic_prefix)
         held: list[str] = []
         for path in self.supervisor.data_folder(*place(worker)).glob("*.json"):
             with suppress(OSError, ValueError, KeyError):  # it is being written
@@ -218,9 +218,9 @@ _FILTERS: Mapping[str, tuple[list[int], list[dict[str, Any]]]] = {
 }
 
 
-def add_filters(config: Settings, also: Path) -> list[dict[str, Any]]:
+def add_filters(settings: Settings, also: Path) -> list[dict[str, Any]]:
     """Put some filters into a broker's database, all active; return their documents."""
-    store = FilterStore(mongo.database(config))
+    store = FilterStore(mongo.database(settings))
     for name, (programids, pipeline) in _FILTERS.items():
         store.activate(store.add(name, "ZTF", pipeline, {"ZTF": programids}).filter_id)
     if also.is_file():
@@ -229,11 +229,11 @@ def add_filters(config: Settings, also: Path) -> list[dict[str, Any]]:
     return store.list_all()
 
 
-def prepare(config: Settings, filters: Sequence[dict[str, Any]] | None, also: Path) -> list[dict[str, Any]]:
+def prepare(settings: Settings, filters: Sequence[dict[str, Any]] | None, also: Path) -> list[dict[str, Any]]:
     """Make topics and collections, with the filters given (or made anew); return the filters."""
-    initialise(config)
+    initialise(settings)
     if filters is None:
-        return add_filters(config, also)
-    mongo.database(config)["filters"].insert_many(filters)
-    mongo.database(config)["filters"].create_index("name", unique=True)
+        return add_filters(settings, also)
+    mongo.database(settings)["filters"].insert_many(filters)
+    mongo.database(settings)["filters"].create_index("name", unique=True)
     return list(filters)

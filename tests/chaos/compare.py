@@ -77,17 +77,17 @@ class Row:
             self.differences.append(text)
 
 
-def outcome(config: Settings) -> Outcome:
+def outcome(settings: Settings) -> Outcome:
     """Read all topics of a run."""
     found = Outcome()
-    filters = names.filter_topic("", config.topic_prefix)
-    people = [topic for topic in partition_counts(config) if topic.startswith(filters)]
-    stages = [names.topic("ztf", stage, config.topic_prefix) for stage in ("enriched", "classified", "filtered")]
+    filters = names.filter_topic("", settings.topic_prefix)
+    people = [topic for topic in partition_counts(settings) if topic.startswith(filters)]
+    stages = [names.topic("ztf", stage, settings.topic_prefix) for stage in ("enriched", "classified", "filtered")]
     for topic in (*stages, *people):
-        found.topics[_short_name(config, topic)] = defaultdict(Counter)
-    for message in scan(config, [*stages, *people]):
+        found.topics[_short_name(settings, topic)] = defaultdict(Counter)
+    for message in scan(settings, [*stages, *people]):
         value = message.value() or b""
-        name = _short_name(config, str(message.topic()))
+        name = _short_name(settings, str(message.topic()))
         if name in ("enriched", "classified"):
             record: Mapping[str, Any] = bson_records.fields(value)
             value = bson.encode(_without_matches(record))
@@ -96,7 +96,7 @@ def outcome(config: Settings) -> Outcome:
         found.topics[name][int(record["candid"])][_digest(value)] += 1
         if name == "classified":
             found.sources[headers_of(message)["enriched"]] += 1
-    found.dead = _dead_letters(config)
+    found.dead = _dead_letters(settings)
     return found
 
 
@@ -108,18 +108,18 @@ def _without_matches(value: Mapping[str, Any]) -> dict[str, Any]:
     return rest
 
 
-def _short_name(config: Settings, topic: str) -> str:
-    return topic.removeprefix(config.topic_prefix).removeprefix("ztf.")
+def _short_name(settings: Settings, topic: str) -> str:
+    return topic.removeprefix(settings.topic_prefix).removeprefix("ztf.")
 
 
 def _digest(value: bytes) -> str:
     return hashlib.sha256(value).hexdigest()[:16]
 
 
-def _dead_letters(config: Settings) -> Counter[tuple[Any, ...]]:
+def _dead_letters(settings: Settings) -> Counter[tuple[Any, ...]]:
     """Each letter once: stage, reason, original bytes and time; where the record lay differs between runs."""
     letters: dict[tuple[bytes, ...], tuple[Any, ...]] = {}
-    for message in scan(config, [names.topic("ztf", "dead", config.topic_prefix)]):
+    for message in scan(settings, [names.topic("ztf", "dead", settings.topic_prefix)]):
         headers = headers_of(message)
         record = tuple(headers[f"dead.{name}"] for name in ("topic", "partition", "offset"))
         said = tuple(headers[f"dead.{name}"].decode() for name in ("stage", "reason", "timestamp"))
@@ -206,14 +206,14 @@ def _short(value: Any) -> str:
     return text if len(text) < 90 else f"{text[:80]} …"
 
 
-def read_tables(config: Settings, folders: Iterable[Path], table: str) -> Table:
+def read_tables(settings: Settings, folders: Iterable[Path], table: str) -> Table:
     """A table as stopped workers have it on their disks.
 
     Partitions move between workers; the copy of the last owner is the one that is at the end of the changelog. A cell
     that its only object has left is passed over: if the object's detections came in one batch, it was never there.
     """
-    topic = names.changelog_topic(table, config.topic_prefix)
-    ends = {p: high for (_, p), (_, high) in watermarks(config, {topic: config.partitions}).items()}
+    topic = names.changelog_topic(table, settings.topic_prefix)
+    ends = {p: high for (_, p), (_, high) in watermarks(settings, {topic: settings.partitions}).items()}
     found: Table = {}
     for path in (path for folder in folders for path in sorted(folder.rglob(f"{table}-*.db"))):
         partition = int(path.stem.rpartition("-")[2])

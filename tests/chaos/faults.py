@@ -189,14 +189,14 @@ class Faults:
     def _unacknowledged(self, worker: str) -> dict[str, int]:
         """Records that a dead worker had in hand, for each of its stages, and that nobody has committed."""
         role, _ = place(worker)
-        group = names.group_id(role, self.chain.config.topic_prefix)
+        group = names.group_id(role, self.chain.settings.topic_prefix)
         counts = {}
         for stage in (stage for stage in STAGES if stage.role == role):
             held = self.chain.journal(worker, stage)
             records = [name.rsplit("/", 2) for name in held]
             if records and held != self._left.get((worker, stage.name)):
-                topic = names.topic("ztf", stage.source, self.chain.config.topic_prefix)
-                done = committed(self.chain.config, group, {topic: self.chain.config.partitions})
+                topic = names.topic("ztf", stage.source, self.chain.settings.topic_prefix)
+                done = committed(self.chain.settings, group, {topic: self.chain.settings.partitions})
                 counts[stage.name] = sum(int(at) >= done.get((topic, int(p)), 0) for _, p, at in records)
             self._left[worker, stage.name] = held
         return {name: count for name, count in counts.items() if count}
@@ -211,14 +211,14 @@ class Faults:
         self._kill(next(worker for worker in workers if worker != first))
 
     def _rebalancing(self, role: str) -> bool:
-        group = names.group_id(role, self.chain.config.topic_prefix)
-        (future,) = admin(self.chain.config).describe_consumer_groups([group], request_timeout=TIMEOUT).values()
+        group = names.group_id(role, self.chain.settings.topic_prefix)
+        (future,) = admin(self.chain.settings).describe_consumer_groups([group], request_timeout=TIMEOUT).values()
         return future.result().state in _REBALANCING
 
     def _freeze(self, worker: str) -> None:
         pid = self._signal(worker, signal.SIGSTOP)
         try:
-            self.chain.rest(2 * self.chain.config.session_timeout)
+            self.chain.rest(2 * self.chain.settings.session_timeout)
         finally:
             self._signal(worker, signal.SIGCONT)
         self.say(f"  {worker} (pid {pid}) goes on")

@@ -37,7 +37,7 @@ class _Memory(dict[bytes, bytes]):
     put = dict.__setitem__
 
 
-def add_past(config: Settings, log: RawLog) -> int:
+def add_past(settings: Settings, log: RawLog) -> int:
     """Put earlier light curves of some of the log's objects into the archive; return their number."""
     survey = get_survey("ztf")
     values = [entry.value for entry in log.entries if entry.key and not entry.headers][:: 2 * _SHARE]
@@ -49,7 +49,7 @@ def add_past(config: Settings, log: RawLog) -> int:
         arrival = history.Arrival(survey, alert.object_id, alert.candid, alert.jd, alert.programid, alert.series)
         fields = bson_records.fields(enriched_record(alert, alert.jd, Matches()))
         records.append(bson_records.fields(classified_record(fields, history.admit(_Memory(), arrival), {}, Scores())))
-    write_objects(mongo.database(config)[names.collection("ztf", "alerts_aux")], survey, records)
+    write_objects(mongo.database(settings)[names.collection("ztf", "alerts_aux")], survey, records)
     return len(records)
 
 

@@ -169,11 +169,11 @@ class _Test:
             running.drain(feeder)
         say("  done")
 
-    def _run_faults(self, config: Settings, planned: Sequence[Fault], mode: str, workers: int) -> Faults:
+    def _run_faults(self, settings: Settings, planned: Sequence[Fault], mode: str, workers: int) -> Faults:
         say(f"a run with {len(planned)} faults, {workers} workers for each role …")
         command = (sys.executable, "-m", "tests.chaos.broken", mode, "worker", "-l", "warn", "--without-web")
-        running = Chain(config, dict.fromkeys(ROLES, workers), command=command if mode else None)
-        feeder = Feeder(config, self.log.entries, RATE)
+        running = Chain(settings, dict.fromkeys(ROLES, workers), command=command if mode else None)
+        feeder = Feeder(settings, self.log.entries, RATE)
         some = len(self.log.entries) // (2 * len(planned) + 4)
         faults = Faults(running, self.place, self.chance, say, lambda: feeder.more(some))
         running.on_exit = faults.on_exit
@@ -183,7 +183,7 @@ class _Test:
                 for number, fault in enumerate(planned):
                     if number == len(planned) // 2:
                         say("another version of the catalogue takes the first one's place")
-                        self.catalog.put(config, 1)
+                        self.catalog.put(settings, 1)
                     feeder.more(some)
                     running.rest(self.chance.uniform(0.5, 3.0))
                     faults.do(fault)
@@ -208,15 +208,15 @@ class _Test:
             yield compare.compare_tables(f"{table} rebuilt", self._on_disk(_empty(self.quiet), table), rebuilt)
             yield compare.compare_tables(f"{table} on disk and rebuilt", live, rebuilt)
 
-    def _on_disk(self, config: Settings, table: str) -> compare.Table:
-        return compare.read_tables(config, [config.data_dir / "workers"], table)
+    def _on_disk(self, settings: Settings, table: str) -> compare.Table:
+        return compare.read_tables(settings, [settings.data_dir / "workers"], table)
 
     @contextmanager
-    def _recovering(self, config: Settings) -> Iterator[None]:
+    def _recovering(self, settings: Settings) -> Iterator[None]:
         """Workers that have nothing to do but to recover their tables; at the end they have."""
         roles = sorted({stage.role for stage in STAGES if stage.tables})
-        command = ["info" if part == "warn" else part for part in Supervisor(config).command]
-        with Chain(_empty(config), dict.fromkeys(roles, 1), command=command) as running:
+        command = ["info" if part == "warn" else part for part in Supervisor(settings).command]
+        with Chain(_empty(settings), dict.fromkeys(roles, 1), command=command) as running:
             yield
             for role in roles:
                 running.tend(
@@ -224,9 +224,9 @@ class _Test:
                 )
 
 
-def _empty(config: Settings) -> Settings:
+def _empty(settings: Settings) -> Settings:
     """The same broker, on an empty disk."""
-    return config.model_copy(update={"data_dir": config.data_dir.with_name(f"{config.data_dir.name}-rebuilt")})
+    return settings.model_copy(update={"data_dir": settings.data_dir.with_name(f"{settings.data_dir.name}-rebuilt")})
 
 
 def _self_test(test: _Test) -> int:

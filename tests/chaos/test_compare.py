@@ -66,8 +66,8 @@ def test_a_dead_letter_too_many_is_seen() -> None:
 def test_a_difference_in_a_collection_is_seen(make_settings: Any) -> None:
     one, other = make_settings(), make_settings()
     documents = [{"_id": n, "list": [{"x": n}, {"x": n}]} for n in range(4)]
-    for config in (one, other):
-        mongo.database(config)["ZTF_alerts"].insert_many(documents)
+    for settings in (one, other):
+        mongo.database(settings)["ZTF_alerts"].insert_many(documents)
     assert wrong(compare.compare_collections(one, other)) == []
     mongo.database(other)["ZTF_alerts"].update_one({"_id": 1}, {"$set": {"list.1.x": 9}})
     mongo.database(other)["ZTF_alerts"].delete_one({"_id": 2})

@@ -80,7 +80,7 @@ def publish(settings: Settings, topic: str, *containers: bytes) -> None:
 
 
 def run(settings: Settings, *arguments: str, code: int = 0) -> str:
-    from boom_streams.settings import settings as read_once
+    from boom_streams.settings import current_settings as read_once
 
     read_once.cache_clear()
     result = CliRunner(env=environment(settings)).invoke(cli, ["consume", *arguments, "--timeout", "2"])

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from boom_streams.cli import cli
 from boom_streams.ingest.ztf_nights import archive_name
-from boom_streams.settings import settings
+from boom_streams.settings import current_settings
 from tests.support.http_server import Server, serving
 
 NIGHT = "ztf_public_20240617.tar.gz"
@@ -30,14 +30,14 @@ def archive(**files: bytes) -> bytes:
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    settings.cache_clear()
+    current_settings.cache_clear()
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("BOOM_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     with serving() as server:
         server.files = {f"ztf/{NIGHT}": archive(a=b"alert")}
         yield server
-    settings.cache_clear()
+    current_settings.cache_clear()
 
 
 def run(server: Server, night: str = "20240617", *words: str) -> Result:

@@ -106,7 +106,7 @@ def test_workers_of_the_other_layout_may_not_start(settings: Settings) -> None:
 
 def test_the_command_shows_and_moves(settings: Settings) -> None:
     def run(*arguments: str) -> str:
-        from boom_streams.settings import settings as read_once
+        from boom_streams.settings import current_settings as read_once
 
         read_once.cache_clear()
         result = CliRunner(env=environment(settings)).invoke(cli, ["layout", *arguments])

@@ -13,7 +13,7 @@ from boom_streams.cli import cli
 from boom_streams.models import known_models
 from boom_streams.models.files import ADDRESS, state
 from boom_streams.models.install import install, verify
-from boom_streams.settings import settings
+from boom_streams.settings import current_settings
 from boom_streams.surveys.model import OnnxFile
 from boom_streams.surveys.ztf.packets import Ztf
 from tests.support.http_server import Server, serving
@@ -25,14 +25,14 @@ NAMES = ("acai_h", "acai_n", "acai_v", "acai_o", "acai_b", "btsbot")
 @pytest.fixture
 def mirror(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """Mirror of the models; the command's folder is `tmp_path`."""
-    settings.cache_clear()
+    current_settings.cache_clear()
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("BOOM_MODELS_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     with serving() as server:
         server.files = {f"m/{model.file}": (shared / "models" / model.file).read_bytes() for model in MODELS.values()}
         yield server
-    settings.cache_clear()
+    current_settings.cache_clear()
 
 
 def run(*words: str) -> Result:
@@ -100,7 +100,7 @@ def test_a_known_file_that_does_not_load_is_told(tmp_path: Path, monkeypatch: py
 def test_a_model_that_does_not_exist(mirror: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no model is called 'x'; there are acai_h" in run("verify", "x").output
     monkeypatch.setenv("BOOM_MODELS", '["y"]')
-    settings.cache_clear()
+    current_settings.cache_clear()
     assert "'y' (setting BOOM_MODELS)" in run("install").output
 
 

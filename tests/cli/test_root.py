@@ -54,24 +54,24 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_a_wrong_setting_is_named_and_shows_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
-    settings.cache_clear()
+    current_settings.cache_clear()
     monkeypatch.setenv("BOOM_KAFAK", "x")
     result = CliRunner().invoke(cli, ["init"])
-    settings.cache_clear()
+    current_settings.cache_clear()
     assert result.exit_code == 1
     assert result.output.startswith("Error: unknown setting BOOM_KAFAK")
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     from boom_streams.errors import SettingsError
-    from boom_streams.settings import settings
+    from boom_streams.settings import current_settings
 
-    settings.cache_clear()
+    current_settings.cache_clear()
     monkeypatch.setenv("BOOM_KAFAK", "x")
     result = CliRunner().invoke(cli, ["--debug", "init"])
-    settings.cache_clear()
+    current_settings.cache_clear()
     assert isinstance(result.exception, SettingsError)
 
 

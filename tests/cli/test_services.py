@@ -9,15 +9,15 @@ import pytest
 from click.testing import CliRunner
 
 from boom_streams.cli import cli
-from boom_streams.settings import settings
+from boom_streams.settings import current_settings
 
 
 @pytest.fixture
 def run(tmp_path: Path):
     def run(*arguments: str, code: int = 0) -> str:
-        settings.cache_clear()
+        current_settings.cache_clear()
         result = CliRunner(env={"BOOM_DATA_DIR": str(tmp_path)}).invoke(cli, ["services", *arguments])
-        settings.cache_clear()
+        current_settings.cache_clear()
         assert result.exit_code == code, result.output
         return result.output
 

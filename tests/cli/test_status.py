@@ -94,8 +94,8 @@ def test_what_is_missing_is_said(make_settings) -> None:
 
 
 def test_what_alerts_go_on_without_is_said_and_is_no_fault(make_settings: Any, tmp_path: Path) -> None:
-    config = make_settings(models_dir=tmp_path, models=("acai_h", "btsbot"))
-    report = collect(config, interval=0.1)
+    settings = make_settings(models_dir=tmp_path, models=("acai_h", "btsbot"))
+    report = collect(settings, interval=0.1)
     assert [line.partition(";")[0] for line in report["without"]] == [
         "catalogues that are not imported: DESI_DR1, Gaia_DR3, LS_DR10_PHOTOZ, NED, PS1_DR1, milliquas_v6",
         "an active filter: nobody is told of them",
@@ -116,7 +116,7 @@ def test_an_active_filter_and_the_archive_are_seen(settings: Settings) -> None:
 
 def test_the_command_reports_absent_services_and_fails(settings: Settings) -> None:
     run = CliRunner(env=environment(settings) | {"BOOM_KAFKA": "127.0.0.1:1"})
-    from boom_streams.settings import settings as read_once
+    from boom_streams.settings import current_settings as read_once
 
     read_once.cache_clear()
     result = run.invoke(cli, ["status", "--json"])
@@ -126,7 +126,7 @@ def test_the_command_reports_absent_services_and_fails(settings: Settings) -> No
 
 
 def test_the_command_prints_tables(settings: Settings) -> None:
-    from boom_streams.settings import settings as read_once
+    from boom_streams.settings import current_settings as read_once
 
     read_once.cache_clear()
     result = CliRunner(env=environment(settings)).invoke(cli, ["status", "--interval", "0.1"])

@@ -79,8 +79,8 @@ class Stream:
 def make_stream(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., Stream]]:
     made: list[Stream] = []
 
-    def make(*configured: Catalog, config: Settings = settings, refresh: float = 0.0) -> Stream:
-        made.append(Stream(config, tmp_path / str(len(made)), configured, refresh))
+    def make(*configured: Catalog, settings: Settings = settings, refresh: float = 0.0) -> Stream:
+        made.append(Stream(settings, tmp_path / str(len(made)), configured, refresh))
         return made[-1]
 
     yield make
@@ -181,7 +181,7 @@ def test_without_mongodb_from_the_beginning_nothing_is_known(
     make_settings: Callable[..., Settings], make_stream: Callable[..., Stream]
 ) -> None:
     away = make_settings(mongo_uri="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=20")
-    (found,) = make_stream(STARS, QUASARS, config=away).match((10.0, 20.0))
+    (found,) = make_stream(STARS, QUASARS, settings=away).match((10.0, 20.0))
     assert found == Matches({}, {}, {"STARS": "MongoDB is away", "QUASARS": "MongoDB is away"})
 
 
@@ -199,9 +199,9 @@ def test_a_catalogue_of_another_version_of_the_program_is_left_out(
 
 def test_a_wrong_description_does_not_keep_enrich_from_its_work(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "NED.toml").write_text("radius = ")
-    config = settings.model_copy(update={"catalogs_dir": tmp_path})
-    (raw,) = chain.raw_records(container(), config)
-    (result,) = chain.run(enrich.make(config), [raw], MemoryTable("cells"))
+    settings = settings.model_copy(update={"catalogs_dir": tmp_path})
+    (raw,) = chain.raw_records(container(), settings)
+    (result,) = chain.run(enrich.make(settings), [raw], MemoryTable("cells"))
     assert len(result.sends) == 1
 
 

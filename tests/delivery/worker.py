@@ -26,7 +26,7 @@ from boom_streams.agents.faust_fixes.recovery import watch_commits
 from boom_streams.archive import mongo
 from boom_streams.errors import BadRecord
 from boom_streams.main import BoomApp, build_app
-from boom_streams.settings import Settings, settings
+from boom_streams.settings import Settings, current_settings
 from boom_streams.topologies.stage import Stage
 
 STAGE = "driven"
@@ -54,8 +54,8 @@ class Gates:
 class HoldingOutput(Output):
     """The real output, which stops at gates."""
 
-    def __init__(self, config: Settings, gates: Gates) -> None:
-        super().__init__(config)
+    def __init__(self, settings: Settings, gates: Gates) -> None:
+        super().__init__(settings)
         self.gates = gates
         self.points: set[str] = set()
 
@@ -93,7 +93,7 @@ def _wait(task: dict[str, Any], work: Work, gates: Gates) -> None:
 def _ask(task: dict[str, Any], work: Work, gates: Gates) -> None:
     """Ask MongoDB for something: it may be away."""
     gates.reach("mongodb")
-    mongo.database(settings()).command("ping")
+    mongo.database(current_settings()).command("ping")
 
 
 def _refused(task: dict[str, Any], work: Work, gates: Gates) -> None:
@@ -103,7 +103,7 @@ def _refused(task: dict[str, Any], work: Work, gates: Gates) -> None:
     nested: dict[str, Any] = {}
     for _ in range(190):
         nested = {"deeper": nested}
-    mongo.database(settings())["nested"].insert_one(nested)
+    mongo.database(current_settings())["nested"].insert_one(nested)
 
 
 def _store(task: dict[str, Any], work: Work, gates: Gates) -> None:
@@ -124,14 +124,14 @@ _DO: dict[str, Callable[[dict[str, Any], Work, Gates], None]] = {
 }
 
 
-def make_driven(config: Settings, gates: Gates, outputs: list[HoldingOutput]) -> Process:
+def make_driven(settings: Settings, gates: Gates, outputs: list[HoldingOutput]) -> Process:
     """Make the stage."""
     pause = float(os.environ.get("PAUSE_PER_BATCH", 0))
 
     def process(work: Work) -> list[Result]:
         time.sleep(pause)
         outputs[0].points = _points(work)
-        results = [_handle(config, work, gates, record) for record in work.records]
+        results = [_handle(settings, work, gates, record) for record in work.records]
         few = any(b'"few"' in record.value for record in work.records)
         return results[:-1] if few else results
 
@@ -145,7 +145,7 @@ def _points(work: Work) -> set[str]:
     }
 
 
-def _handle(config: Settings, work: Work, gates: Gates, record: Record) -> Result:
+def _handle(settings: Settings, work: Work, gates: Gates, record: Record) -> Result:
     task = json.loads(record.value)
     _DO.get(task.get("do", ""), lambda *_: None)(task, work, gates)
     if work.tables:
@@ -155,7 +155,7 @@ def _handle(config: Settings, work: Work, gates: Gates, record: Record) -> Resul
         if task.get("do") == "large value":
             view.put(key, bytes(13 << 20))
     value = bytes(13 << 20) if task.get("do") == "large" else record.value
-    topic = f"{config.topic_prefix}ztf.enriched"
+    topic = f"{settings.topic_prefix}ztf.enriched"
     return Result([Send(topic, record.key, value, record.partition)])
 
 
@@ -201,7 +201,7 @@ def build() -> BoomApp:
     role = os.environ["BOOM_ROLE"]
     tables = () if role == "sink" else (TABLE,)
     stage = Stage(STAGE, role, ("", ""), "raw", ("enriched", "dead"), tables)
-    app = build_app(topology=[stage], make=lambda _, config: make_driven(config, gates, outputs))
+    app = build_app(topology=[stage], make=lambda _, settings: make_driven(settings, gates, outputs))
     outputs.append(HoldingOutput(app.boom, gates))
     app.deliveries[STAGE].output = outputs[0]
     if seconds := os.environ.get("SLOW_SEEK"):

@@ -32,18 +32,18 @@ def catalog(folder: Path, name: str, ra: float) -> Path:
 
 
 def test_catalogues_of_the_night_take_no_ones_place(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
-    config = make_settings(data_dir=tmp_path / "data", catalogs_dir=tmp_path / "descriptions")
+    settings = make_settings(data_dir=tmp_path / "data", catalogs_dir=tmp_path / "descriptions")
     (tmp_path / "descriptions").mkdir()
     for name in ("MINE", "OTHER"):
         (tmp_path / "descriptions" / f"{name}.toml").write_text("radius = 2.0\n")
     said: list[str] = []
-    import_catalogs(config, None, said.append)
+    import_catalogs(settings, None, said.append)
     assert said == ["no catalogue is imported, so alerts are matched with none: boom-streams catalogs --help"]
-    import_catalogs(config, catalog(tmp_path / "first", "MINE", 10.0), said.append)
+    import_catalogs(settings, catalog(tmp_path / "first", "MINE", 10.0), said.append)
     second = catalog(catalog(tmp_path / "second", "MINE", 50.0), "OTHER", 50.0)
-    import_catalogs(config, catalog(second, "UNKNOWN", 50.0), said.append)
+    import_catalogs(settings, catalog(second, "UNKNOWN", 50.0), said.append)
     assert said[1:] == ["alerts are matched with MINE", "alerts are matched with MINE, OTHER"]
-    database = mongo.database(config)
+    database = mongo.database(settings)
     assert [each.catalog.name for each in CatalogStore(database).load()] == ["MINE", "OTHER"]
     assert [source["ra"] for source in database["MINE"].find()] == [10.0]
 
@@ -51,16 +51,16 @@ def test_catalogues_of_the_night_take_no_ones_place(make_settings: Callable[...,
 def test_models_that_can_be_had_are_installed(
     make_settings: Callable[..., Settings], tmp_path: Path, shared: Path, mirror: Server
 ) -> None:
-    config = make_settings(models_dir=tmp_path / "models", models=("acai_h", "acai_n"))
+    settings = make_settings(models_dir=tmp_path / "models", models=("acai_h", "acai_n"))
     said: list[str] = []
     name = "acai_h.d1_dnn_20201130.onnx"
     mirror.files = {name: (shared / "models" / name).read_bytes()}
-    install_models(config, said.append, mirror.address)
+    install_models(settings, said.append, mirror.address)
     assert "acai_n" in said[0]
     assert said[1] == "models: acai_h"
     shutil.rmtree(tmp_path / "models")
     said.clear()
-    install_models(config, said.append, "http://127.0.0.1:1")
+    install_models(settings, said.append, "http://127.0.0.1:1")
     assert said[0].startswith("the models cannot be had: ")
     assert said[1] == "models: none"
 

@@ -234,7 +234,7 @@ def test_broken_real_files_are_told_apart(settings: Settings, shared: Path, tmp_
 
 
 def run(settings: Settings, *arguments: str, code: int = 0) -> str:
-    from boom_streams.settings import settings as read_once
+    from boom_streams.settings import current_settings as read_once
 
     read_once.cache_clear()
     result = CliRunner(env=environment(settings)).invoke(cli, ["replay", *arguments])

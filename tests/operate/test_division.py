@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from boom_streams.cli import cli
 from boom_streams.operate import division
 from boom_streams.operate.division import cores, divide
-from boom_streams.settings import settings
+from boom_streams.settings import current_settings
 from boom_streams.topologies.survey import ROLES
 
 
@@ -56,7 +56,7 @@ def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_a_wrong_choice_is_refused(choice: str, told: str) -> None:
-    settings.cache_clear()
+    current_settings.cache_clear()
     result = CliRunner().invoke(cli, ["up", "--workers", choice])
     assert result.exit_code == 2
     assert told in " ".join(result.output.split())

@@ -12,14 +12,14 @@ from tests.support.waiting import wait_for
 
 def test_enrich_and_classify_start_without_mongodb(make_settings: MakeSettings) -> None:
     (port,) = free_ports(1)
-    config = make_settings(partitions=1, mongo_uri=f"mongodb://127.0.0.1:{port}")
+    settings = make_settings(partitions=1, mongo_uri=f"mongodb://127.0.0.1:{port}")
     exits: set[str] = set()
-    with Supervisor(config, {"enrich": 1, "classify": 1, "sink": 1}) as supervisor:
+    with Supervisor(settings, {"enrich": 1, "classify": 1, "sink": 1}) as supervisor:
 
         def started() -> bool:
             exits.update(exited.worker for exited in supervisor.poll())
-            members = layouts.members(config)
-            joined = all(members.get(names.group_id(role, config.topic_prefix)) for role in ("enrich", "classify"))
+            members = layouts.members(settings)
+            joined = all(members.get(names.group_id(role, settings.topic_prefix)) for role in ("enrich", "classify"))
             return joined and bool(exits)
 
         wait_for(started, seconds=90.0)

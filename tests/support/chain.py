@@ -69,12 +69,12 @@ def record(send: Send, offset: int = 0, timestamp: float = 1.7e9) -> Record:
     return Record(send.topic, send.partition, offset, timestamp, send.key, send.value, dict(send.headers))
 
 
-def raw_records(container: bytes, config: Settings, survey: Survey = ZTF) -> list[Record]:
+def raw_records(container: bytes, settings: Settings, survey: Survey = ZTF) -> list[Record]:
     """Raw records of a container, as the one writer makes them."""
-    topic = names.topic(survey.name, "raw", config.topic_prefix)
+    topic = names.topic(survey.name, "raw", settings.topic_prefix)
     return [
         Record(topic, r.partition, offset, 1.7e9, r.key, r.value, dict(r.headers))
-        for offset, r in enumerate(raw.raw_batch([container], survey, config.partitions).records)
+        for offset, r in enumerate(raw.raw_batch([container], survey, settings.partitions).records)
     ]
 
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from boom_streams.cli import cli
 from boom_streams.operate.supervise import environment
 from boom_streams.settings import Settings
-from boom_streams.settings import settings as read_once
+from boom_streams.settings import current_settings as read_once
 
 __all__ = ["run"]
 
