@@ -113,6 +113,8 @@ class Types:
         return found._replace(plain=full)
 
     def _union(self, branches: list[Any], space: str, path: str) -> Type:
+        if any(isinstance(branch, list) for branch in branches):
+            raise BadRecord("the Avro schema in the header has a union in a union")
         types = [self.read(branch, space, path) for branch in branches]
         converts = {t.python: t.convert for t in reversed(types) if t.convert is not None}
 
