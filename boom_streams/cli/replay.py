@@ -24,8 +24,8 @@ __all__ = ["command", "summary"]
 def command(survey: str, paths: tuple[Path, ...], rate: float | None, limit: int | None, quiet: bool) -> None:
     """Write archived alerts of SURVEY to its raw topic.
 
-    PATHS are folders (searched recursively), .avro files with any number of alerts, and .tar or
-    .tar.gz archives, which are streamed. What is no alert becomes a dead letter with its reason.
+    PATHS are folders (searched recursively), .avro files (or .avro.gz) with any number of alerts,
+    and .tar or .tar.gz archives, which are streamed. What is no alert becomes a dead letter with its reason.
 
     \b
     Examples:

@@ -81,7 +81,7 @@ def replay(
     survey
         Survey that the files are from.
     paths
-        Folders (searched recursively), ``.avro`` files, ``.tar`` and ``.tar.gz`` archives.
+        Folders (searched recursively), ``.avro`` and ``.avro.gz`` files, ``.tar`` and ``.tar.gz`` archives.
     rate
         Alerts a second; None: as fast as possible.
     limit
