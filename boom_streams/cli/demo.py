@@ -122,9 +122,10 @@ def _progress() -> Iterator[Report]:
             text = f"{count} records are left to the stages and sinks"
             display.update(stages, completed=most - count, total=most or None, text=text, visible=True)
 
-        yield Report(
-            lambda text: display.console.print(plain(text, lines=True), highlight=False, markup=False), replayed, left
-        )
+        def say(text: str) -> None:
+            display.console.print(plain(text, lines=True), highlight=False, markup=False, soft_wrap=True)
+
+        yield Report(say, replayed, left)
 
 
 def _show(outcome: Outcome, rows: int) -> None:
@@ -142,6 +143,6 @@ def _show(outcome: Outcome, rows: int) -> None:
     if not passed:
         echo("no alert passed a filter")
         return
-    show(passing_table(passed[:rows], f"{len(passed)} passed a filter"))
+    show(passing_table(passed[:rows], f"{len(outcome.alerts)} alerts passed; a line for each filter"))
     if len(passed) > rows:
-        echo(f"and {len(passed) - rows} more; see `boom-streams consume NAME`")
+        echo(f"and {len(passed) - rows} more lines; `boom-streams consume NAME` shows those of a filter")

@@ -81,7 +81,14 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """A value of an annotation in words."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return " ".join(f"{name} {_short(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return "; ".join(map(_short, value))
+    return str(value)
 
 
 def _cell(value: object) -> Text:

@@ -122,8 +122,8 @@ def run(
     BoomError
         If a worker does not stay up, or nothing moves for `PATIENCE` seconds.
     """
-    for change in initialise(settings):
-        report.say(change)
+    if changes := initialise(settings):
+        report.say(f"made ready: {len(changes)} topics, collections and indexes")
     layouts.check(settings, "roles")
     for name in activate_examples(settings, survey):
         report.say(f"filter {name} is active")

@@ -206,7 +206,7 @@ def test_without_mongodb_the_page_has_no_matches(settings: Settings, tmp_path: P
     publish(settings, "filtered.fast", record(1, "fast"))
     away = settings.model_copy(update={"mongo_uri": SecretStr("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100")})
     run(away, "fast", "--json", "--page", str(tmp_path / "fast.html"))
-    assert "The archive was not asked." in parse((tmp_path / "fast.html").read_text()).text
+    assert "The archive was not asked for catalogue matches." in parse((tmp_path / "fast.html").read_text()).text
 
 
 def test_a_page_that_cannot_be_written_is_an_error(settings: Settings, tmp_path: Path) -> None:

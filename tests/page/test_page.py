@@ -57,7 +57,7 @@ def test_a_card_has_what_a_person_asks_for() -> None:
     for expected in (
         *("10:00:29.63 -20:30:00.0", "150.123456 -20.500000", "g 18.90 ± 0.05"),
         *("2021-11-22 06:00:00 UTC", "MJD 59540.25000", "2 detections in 3 d", "ZTF 1"),
-        *("Passed 1 filter", "fast", "age 3.25", "No model has scored this alert."),
+        *("Passed 1 filter", "fast", "age 3.25"),
     ):
         assert expected in card.text
     assert [image["alt"].split()[0] for image in card.all("img")] == ["Science", "Template", "Difference"]
@@ -137,11 +137,22 @@ def test_an_object_has_one_card_with_all_its_alerts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("matches", "text"), [(None, "The archive was not asked."), ({}, "No catalogue has been searched.")]
+    ("matches", "text"),
+    [(None, "The archive was not asked for catalogue matches."), ({}, "No catalogue has been searched.")],
 )
-def test_without_matches_the_card_says_why(matches: Any, text: str) -> None:
-    (card,) = cards(page(alert(), matches=matches))
-    assert text in card.one("section", "matches").text
+def test_without_matches_and_scores_the_page_says_so_once(matches: Any, text: str) -> None:
+    tree = page(alert(1), alert(2), matches=matches)
+    assert text in tree.all("header")[0].text
+    assert "No model has scored these alerts." in tree.all("header")[0].text
+    assert not [section for card in cards(tree) for section in card.all("section") if "passed" not in section.classes]
+
+
+def test_of_one_alert_without_matches_and_scores_its_card_says_so() -> None:
+    scored = {"classifications": [{"classifier": "braai", "score": 0.5}]}
+    first, second = cards(page(alert(1, **scored), alert(2), matches=MATCHES))
+    assert "NGC 1" in first.text
+    assert "No catalogue has been searched." in second.text
+    assert "No model has scored this alert." in second.text
 
 
 def test_scores_have_bars_versions_and_meanings() -> None:
