@@ -18,7 +18,7 @@ sys.path.insert(0, str(DOCS.parent))
 from boom_streams.cli import cli  # noqa: E402
 from boom_streams.schema import records  # noqa: E402
 from boom_streams.settings import Settings  # noqa: E402
-from boom_streams.surveys import get_survey  # noqa: E402
+from boom_streams.surveys import get_survey, known_surveys  # noqa: E402
 from boom_streams.topologies.stage import to_mermaid  # noqa: E402
 from boom_streams.topologies.survey import STAGES  # noqa: E402
 from tests.architecture.floors import FLOORS, needed, room  # noqa: E402
@@ -136,10 +136,34 @@ def _avro(schema: dict[str, Any], prefix: str = "") -> list[str]:
 
 def points() -> str:
     """Table of the columns of light curves."""
-    rows = ["| series | columns |", "|---|---|"]
-    for name, series in get_survey("ZTF").series.items():
-        rows.append(f"| `{name}` | {', '.join(series.dtype.names or ())} |")
+    rows = ["| survey | series | of | columns |", "|---|---|---|---|"]
+    for survey in map(get_survey, known_surveys()):
+        for name, series in survey.series.items():
+            columns = ", ".join(series.dtype.names or ())
+            rows.append(f"| {survey.name} | `{name}` | {_ROLES[series.role]} | {columns} |")
     return "\n".join(rows)
+
+
+def surveys() -> str:
+    """Table of the surveys."""
+    rows = ["| survey | `jd` is the | bands | programmes | stamps |", "|---|---|---|---|---|"]
+    for survey in map(get_survey, known_surveys()):
+        bands = ", ".join(survey.detections.names)
+        programmes = ", ".join(f"{one} (level {level})" for one, level in survey.rights.levels.items())
+        stamps = f"{', '.join(f'`{name}`' for name in survey.stamps.names)}: {survey.stamps.format}"
+        rows.append(f"| {survey.name}: {survey.about} | {survey.time} | {bands} | {programmes} | {stamps} |")
+    return "\n".join(rows)
+
+
+def fields() -> str:
+    """Tables of what the fields of candidates and points are."""
+    parts = []
+    for survey in map(get_survey, known_surveys()):
+        parts += [f"### {survey.name}", "", "| field | light curves with it | what it is |", "|---|---|---|"]
+        for name, text in survey.documentation.items():
+            found = ", ".join(f"`{series.name}`" for series in survey.series.values() if name in series.fields)
+            parts.append(f"| `{name}` | {found} | {text} |")
+    return "\n".join(parts)
 
 
 def house() -> str:
@@ -168,10 +192,13 @@ def rooms() -> str:
     return "\n".join(rows)
 
 
+_ROLES = {"detection": "detections", "limit": "limits", "forced": "forced photometry"}
+
 PARTS = {
     "architecture.md": {"house": house, "rooms": rooms},
     "topology.md": {"topology": topology},
     "operation.md": {"settings": settings, "commands": commands},
+    "surveys.md": {"surveys": surveys, "fields": fields},
     "records.md": {"models": models, "filtered": filtered, "points": points},
 }
 

@@ -12,7 +12,8 @@ __all__ = ["starting_point"]
 _TEXT = """\
 # How alerts are matched with {name}, and how its file is read.
 about = ""
-surveys = ["ZTF"]
+# Surveys whose alerts are matched with it; an empty list: all.
+surveys = []
 # Search radius, arcsec; at most a fifth of a tile.
 radius = 2.0
 # "nearest"; or "distance" for galaxies with a redshift, which needs distance_key, distance_max and distance_max_near.

@@ -178,7 +178,7 @@ def _row(name: str, described: Catalog | None, imported: Mapping[str, Any] | Non
         name,
         f'{used.radius:g}"',
         used.mode,
-        " ".join(used.surveys),
+        " ".join(used.surveys) or "all",
         "" if imported is None else str(imported["version"]),
         "" if imported is None else str(imported["rows"]),
         state,

@@ -112,8 +112,8 @@ class Crossmatcher:
                 self._loaded = float("-inf")
 
     def _match(self, survey: str, ra: Sequence[float], dec: Sequence[float], get: Get) -> list[Matches]:
-        active = [each for each in self._active.values() if survey in each.catalog.surveys]
-        absent = [c.name for c in self._configured.values() if survey in c.surveys and c.name not in self._active]
+        active = [each for each in self._active.values() if each.catalog.serves(survey)]
+        absent = [c.name for c in self._configured.values() if c.serves(survey) and c.name not in self._active]
         found = [Matches(unmatched=dict.fromkeys(absent, self._reason)) for _ in ra]
         finest = max((each.catalog.order for each in active), default=0)
         places = cells(ra, dec, 1 << finest)

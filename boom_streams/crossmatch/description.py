@@ -39,7 +39,7 @@ class Catalog(BaseModel):
 
     name: Name
     about: str = Field("", max_length=200, description="What it holds, in a line.")
-    surveys: tuple[Survey, ...] = Field(("ZTF",), description="Surveys whose alerts are matched with it.")
+    surveys: tuple[Survey, ...] = Field((), description="Surveys whose alerts are matched with it; none: all.")
     radius: float = Field(gt=0, le=MAX_RADIUS, description="Search radius, arcsec; at most a fifth of a tile.")
     mode: Literal["nearest", "distance"] = Field(
         "nearest", description="Order by separation; or by projected distance, for galaxies with a redshift."
@@ -57,6 +57,10 @@ class Catalog(BaseModel):
     ra: str | None = Field(None, description="The file's column with the right ascension, degrees; none: guessed.")
     dec: str | None = Field(None, description="The file's column with the declination, degrees; none: guessed.")
     id: str | None = Field(None, description="The file's column that tells sources apart; none: guessed.")
+
+    def serves(self, survey: str) -> bool:
+        """Whether a survey's alerts are matched with it."""
+        return not self.surveys or survey in self.surveys
 
     @property
     def nside(self) -> int:

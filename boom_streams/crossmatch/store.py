@@ -53,7 +53,7 @@ class CatalogStore:
         """
         query: dict[str, Any] = {"version": {"$exists": True}}
         if survey is not None:
-            query["description.surveys"] = survey.upper()
+            query["description.surveys"] = {"$in": [survey.upper(), []]}
         found = self._catalogs.find(query, {"description": 1, "version": 1, "versions": 1}).sort("_id", 1)
         return [imported for each in found if (imported := _imported(each)) is not None]
 

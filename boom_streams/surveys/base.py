@@ -54,6 +54,7 @@ class Alert:
     ra: float
     dec: float
     programid: int
+    """Programme that took the exposure, as the packet says; of a survey without programmes, the one that it has."""
     document: dict[str, Any]
     """What ``<SURVEY>_alerts`` has of the packet: ids, ``candidate`` without nulls, ``coordinates``.
 
@@ -133,7 +134,8 @@ class Survey(ABC):
     stamps
         The images of an alert.
     magnitude
-        Fields of the candidate with the AB magnitude and its error.
+        Fields of the candidate with the AB magnitude and its error; without them a survey computes what `measured`
+        gives.
     models
         Models that look at its alerts.
     document
@@ -150,7 +152,7 @@ class Survey(ABC):
     earlier: ClassVar[Mapping[str, Mapping[str, np.dtype[Any]]]] = {}
     rights: ClassVar[Rights]
     stamps: ClassVar[Stamps]
-    magnitude: ClassVar[tuple[str, str]] = ("magpsf", "sigmapsf")
+    magnitude: ClassVar[tuple[str, str]] = ("", "")
     models: ClassVar[tuple[Model, ...]] = ()
     document: ClassVar[tuple[str, ...]] = ()
     documentation: ClassVar[Mapping[str, str]] = {}

@@ -67,7 +67,7 @@ class Series:
     bands: Mapping[Any, str]
     band: str = "band"
     flux: str = ""
-    flux_error: str = "psfFluxErr"
+    flux_error: str = ""
     snr: str = ""
     magnitude: str = ""
     magnitude_error: str = ""
@@ -82,6 +82,8 @@ class Series:
         lacking = {"jd", self.band, *self.key, *self.booleans, *named} - self.columns
         if lacking:
             raise ValueError(f"{self.name} has no column {', '.join(sorted(lacking))}")
+        if not self.flux_error:
+            raise ValueError(f"{self.name} does not say which column is the flux's error")
         if self.key[:2] != ("jd", self.band):
             raise ValueError(f"the key of {self.name} begins with {self.key[:2]}, not with jd and {self.band}")
         if self.band == "band" and any(value != name.encode() for value, name in self.bands.items()):

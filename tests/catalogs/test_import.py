@@ -157,6 +157,13 @@ def test_documents_can_be_searched(here: Here) -> None:
     assert "position" in here.database["STARS"].index_information()
 
 
+def test_a_catalogue_that_names_no_survey_is_for_all(here: Here) -> None:
+    here.run(STARS.model_copy(update={"surveys": ()}), here.stars())
+    assert [each.catalog.name for each in here.store.load("MAYFLY")] == ["STARS"]
+    assert STARS.model_copy(update={"surveys": ()}).serves("MAYFLY")
+    assert not STARS.model_copy(update={"surveys": ("ZTF",)}).serves("MAYFLY")
+
+
 def test_what_is_known_of_a_catalogue(here: Here) -> None:
     catalog = STARS.model_copy(update={"surveys": ("LSST", "ZTF"), "projection": ("mag",)})
     report = here.run(catalog, here.stars(",1,99,", "1,2,,3"), max_rejected=10)

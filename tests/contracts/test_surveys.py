@@ -18,9 +18,8 @@ from boom_streams.errors import BadRecord
 from boom_streams.ingest import raw_records
 from boom_streams.lightcurves.statistics import statistics
 from boom_streams.models import Scores, history
-from boom_streams.publish.results import decode as decode_result
 from boom_streams.schema import bson_records, records
-from boom_streams.schema.filtered import Passed, encode_body
+from boom_streams.schema.filtered import Passed, decode_filtered, encode_body
 from boom_streams.surveys import Alert, Series, Survey
 from boom_streams.tables.objects.history import Arrival, admit, canonical
 from tests.contracts.samples import SURVEYS, samples
@@ -185,7 +184,7 @@ def test_statistics_and_records_are_made_of_it(survey: Survey) -> None:
         value = classified(survey, alert)
         records.check("classified", value)
         body = encode_body(survey, bson_records.fields(value), survey.rights.programmes, alert.cutouts)
-        result = decode_result(b"".join(body.container([Passed("i", "n", "v", "{}")])))
+        result = decode_filtered(b"".join(body.container([Passed("i", "n", "v", "{}")])))
         assert result["band"] == alert.document["candidate"]["band"]
         assert len(result["photometry"]) == sum(len(points) for points in alert.series.values())
         assert result["cutoutDifference"] == alert.cutouts[survey.stamps.difference]

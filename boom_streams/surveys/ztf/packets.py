@@ -75,6 +75,7 @@ class Ztf(Survey):
     rights = RIGHTS
     stamps = _STAMPS
     models = MODELS
+    magnitude = ("magpsf", "sigmapsf")
     documentation = DOCUMENTATION
     document = ("schemavsn", "publisher")
 

@@ -60,7 +60,10 @@ _FORCED = np.dtype(
     ]
 )
 
-_COMMON: dict[str, Any] = {"bands": BANDS, "band": "fid", "key": ("jd", "fid", "programid")}
+_COMMON: dict[str, Any] = {
+    **{"bands": BANDS, "band": "fid", "key": ("jd", "fid", "programid")},
+    "flux_error": "psfFluxErr",
+}
 _MEASURED: dict[str, Any] = {
     **_COMMON,
     **{"flux": "psfFlux", "snr": "snr_psf", "magnitude": "magpsf", "magnitude_error": "sigmapsf"},
