@@ -15,15 +15,16 @@ from typing import Any
 import faust
 
 from boom_streams import names
+from boom_streams.agents import faust_fixes
+from boom_streams.agents.delivery.guards import watch_commits, watch_copartitioning
 from boom_streams.agents.delivery.journal import Journal
 from boom_streams.agents.delivery.loop import Delivery, Process
 from boom_streams.agents.delivery.output import Output
 from boom_streams.agents.delivery.probe import Services
 from boom_streams.agents.delivery.sampling import sampled
 from boom_streams.agents.delivery.watchdog import Pulse
-from boom_streams.agents.faust_fixes.intake import IdleMonitor, RawSchema, hand_over_directly, read_on
-from boom_streams.agents.faust_fixes.recovery import watch_commits, watch_copartitioning, write_before_reading
-from boom_streams.kafka.limits import MAX_BYTES
+from boom_streams.agents.faust_fixes.intake import BoundedQueue, RawSchema
+from boom_streams.agents.faust_fixes.monitor import IdleMonitor
 from boom_streams.operate import locks
 from boom_streams.operate.worker_notes import Notes
 from boom_streams.settings import Settings, current_settings
@@ -34,6 +35,9 @@ from boom_streams.topologies.survey import STAGES, stages_of
 __all__ = ["BoomApp", "BoomWorker", "build_app"]
 
 log = logging.getLogger(__name__)
+
+#: Bytes that a fetch asks of one partition; a record that is larger comes alone.
+_FETCH_BYTES = 4 << 20
 
 Make = Callable[[Stage, Settings], Process]
 
@@ -58,6 +62,10 @@ class BoomApp(faust.App):
     async def _on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
         self._revoked_at = None
         await super()._on_partitions_assigned(assigned, generation_id)
+
+    def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> BoundedQueue:
+        """Make a queue for a stream, or for the changelogs in a recovery."""
+        return BoundedQueue(maxsize=maxsize, flow_control=self.flow_control, clear_on_resume=clear_on_resume)
 
     async def on_first_start(self) -> None:
         """Create missing topics and indexes, unless ``BOOM_INIT=0``, and open what only a worker may touch."""
@@ -120,9 +128,6 @@ def build_app(
         The app with the tables and agents of ``settings.role``; nothing is connected yet.
     """
     settings = settings or current_settings()
-    write_before_reading()
-    hand_over_directly()
-    read_on()
     stages = [stage for stage in topology if settings.role in ("all", stage.role)]
     folder = settings.worker_folder
     app = _new_app(settings, stages, folder)
@@ -131,6 +136,7 @@ def build_app(
     app.journal = Journal(folder / "journal.json")
     app.pulse = Pulse(settings.session_timeout if tables else None, lambda: bool(app.should_stop))
     notes = Notes(folder)
+    faust_fixes.install(notes.lost)
     app.deliveries = {
         stage.name: Delivery(
             app,
@@ -180,16 +186,10 @@ def _new_app(settings: Settings, stages: list[Stage], folder: Path) -> BoomApp:
         broker_request_timeout=max(60.0, 2 * timeout),
         broker_max_poll_interval=3600.0,
         broker_max_poll_records=500,
-        consumer_max_fetch_size=MAX_BYTES,
+        consumer_max_fetch_size=_FETCH_BYTES,
         consumer_auto_offset_reset="earliest",
         stream_buffer_maxsize=max(64, settings.batch_size),
         stream_wait_empty=any(stage.tables for stage in stages),
-        producer_acks=-1,
-        producer_linger=0.0,
-        producer_max_batch_size=4 << 20,
-        producer_max_request_size=MAX_BYTES,
-        producer_request_timeout=60.0,
-        producer_threaded=False,
         web_enabled=False,
         Worker=BoomWorker,
         Monitor=IdleMonitor,

@@ -9,7 +9,7 @@ degrees).
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,12 +53,16 @@ class Sighting:
 
 Detection = tuple[float, int, float, float]
 
+#: Values as they were before a batch, by partition and key.
+_Before = dict[tuple[int, bytes], tuple[View, bytes | None]]
+
 
 @dataclass(slots=True)
 class _Object:
     view: View
     survey: str
     object_id: str
+    before: _Before
     detections: dict[int, Detection] = field(default_factory=dict)
     """By candid."""
     seen: set[int] = field(default_factory=set)
@@ -67,8 +71,6 @@ class _Object:
     """Those that hold the object."""
     repeated: bool = False
     """A detection came that is known."""
-    left: set[int] = field(default_factory=set)
-    """Cells that the object has left in this batch, with earlier detections too."""
 
 
 def objects_in(value: bytes | None) -> dict[str, np.ndarray[Any, Any]]:
@@ -98,10 +100,12 @@ def record(sightings: Sequence[Sighting]) -> None:
 
     A detection that is known leaves the values as they are and writes them again, those of the cells around it too:
     the object may have left one of them with this detection. Detections of one object are added one after the other,
-    so that nothing depends on which of them came in one batch.
+    so that nothing depends on which of them came in one batch. Wherever the changelog ends, each object is in a cell:
+    in what a batch writes, all additions come before all removals.
     """
     rest = list(sightings)
-    left: dict[tuple[int, str, str], set[int]] = {}
+    moved = False
+    before: _Before = {}
     while rest:
         first: dict[tuple[int, str, str], Sighting] = {}
         later: list[Sighting] = []
@@ -109,26 +113,39 @@ def record(sightings: Sequence[Sighting]) -> None:
             name = (sighting.view.partition, sighting.survey, sighting.object_id)
             if first.setdefault(name, sighting) is not sighting:
                 later.append(sighting)
-        _record(list(first.values()), [left.setdefault(name, set()) for name in first])
+        moved |= _record(list(first.values()), before)
         rest = later
+    if moved:
+        _remove_last(before)
 
 
-def _record(sightings: Sequence[Sighting], left: Sequence[set[int]]) -> None:
-    """Add detections of different objects; one near an edge is known to both partitions, and is two here."""
+def _remove_last(before: _Before) -> None:
+    """Move values that an object has left to the end; one that has gained an object, too, has both first."""
+    for (_, name), (view, value) in before.items():
+        was, now = objects_in(value), objects_in(view.get(name))
+        if was.keys() - now.keys():
+            view.put_last(name, _dumps(was | now) if now.keys() - was.keys() else None)
+
+
+def _record(sightings: Sequence[Sighting], before: _Before) -> bool:
+    """Add detections of different objects; return whether one has changed its cell.
+
+    An object near an edge is known to both partitions, and is two here.
+    """
     ra = np.array([s.ra for s in sightings])
     dec = np.array([s.dec for s in sightings])
     own = sky.cells(ra, dec, NSIDE)
     neighbours = sky.neighbour_cells(ra, dec, NSIDE, SCATTER_ARCSEC)
     objects = []
-    for sighting, cell, around, gone in zip(sightings, own.tolist(), neighbours, left, strict=True):
-        found = _Object(sighting.view, sighting.survey, sighting.object_id, left=gone)
+    for sighting, cell, around in zip(sightings, own.tolist(), neighbours, strict=True):
+        found = _Object(sighting.view, sighting.survey, sighting.object_id, before)
         objects.append(found)
         for near in (cell, *around):
             _look(found, near)
         found.repeated = sighting.candid in found.detections
         new = (sighting.jd, sighting.candid, sighting.ra, sighting.dec)
         found.detections.setdefault(sighting.candid, new)
-    _write(objects)
+    return _write(objects)
 
 
 def _look(found: _Object, cell: int) -> None:
@@ -136,36 +153,46 @@ def _look(found: _Object, cell: int) -> None:
     if cell in found.seen:
         return
     found.seen.add(cell)
-    detections = objects_in(found.view.get(key(cell, found.survey))).get(found.object_id)
+    detections = objects_in(_get(found, key(cell, found.survey))).get(found.object_id)
     if detections is not None:
         found.held.add(cell)
         for detection in detections.tolist():
             found.detections.setdefault(detection[1], detection)
 
 
-def _write(objects: Sequence[_Object]) -> None:
+def _write(objects: Sequence[_Object]) -> bool:
     newest = [np.array(sorted(found.detections.values())[-_KEPT:], _DETECTIONS) for found in objects]
     positions = np.array([position(detections) for detections in newest])
     cells = sky.cells(positions[:, 0], positions[:, 1], NSIDE).tolist()
     for found, detections, cell in zip(objects, newest, cells, strict=True):
         _put(found, cell, detections)
-        for other in sorted(found.held - {cell}):  # last: an object may be twice in the changelog, but never not at all
+        for other in sorted(found.held - {cell}):
             _put(found, other, None)
-        again = found.left | (found.seen if found.repeated else set())  # those left before in this batch: last, too
-        found.left |= found.held - {cell}
-        for other in sorted(again - found.held - {cell}):
+        for other in sorted(found.seen - found.held - {cell}) if found.repeated else ():
             value = found.view.get(key(other, found.survey))
             if value is not None:
                 found.view.put(key(other, found.survey), value)
+    return any(found.held - {cell} for found, cell in zip(objects, cells, strict=True))
 
 
 def _put(found: _Object, cell: int, detections: np.ndarray[Any, Any] | None) -> None:
     """Set an object's detections in a cell, or take it out."""
     name = key(cell, found.survey)
-    objects = objects_in(found.view.get(name))
+    objects = objects_in(_get(found, name))
     if detections is None:
         objects.pop(found.object_id, None)
     else:
         objects[found.object_id] = detections
+    found.view.put(name, _dumps(objects))
+
+
+def _get(found: _Object, name: bytes) -> bytes | None:
+    value = found.view.get(name)
+    found.before.setdefault((found.view.partition, name), (found.view, value))
+    return value
+
+
+def _dumps(objects: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
+    """Value of a cell."""
     listed = [{"objectId": object_id, "detections": objects[object_id].tobytes()} for object_id in sorted(objects)]
-    found.view.put(name, _HEADER + bson.encode({"objects": listed}))
+    return _HEADER + bson.encode({"objects": listed})

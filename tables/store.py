@@ -1,9 +1,10 @@
 """A Faust table on RocksDB whose changelog is confirmed, ordered, and safe against frozen workers.
 
-Differences from Faust's own: whole batches are written at once; the delivery module sends the changelog and
-waits for it; every value starts with the offset of the record that caused it, and recovery keeps the value
-with the greater one, so that what a worker wrote after it had been replaced never wins; RocksDB keeps its
-options when a database is opened again, and all databases of a process share one cache.
+Differences from Faust's own: the delivery module sends a batch's changelog and waits for it, and only then the batch is
+written, at once, so that RocksDB never has what the changelog lacks; every value starts with the offset of the record
+that caused it, and recovery keeps the value with the greater one, so that what a worker wrote after it had been
+replaced never wins; RocksDB keeps its options when a database is opened again, and all databases of a process share one
+cache.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import Any, cast
 import faust
 import rocksdict
 from faust.stores import rocksdb
-from faust.types import TP
 
 from boom_streams.errors import EXIT_RESTART, StoreError
 
@@ -31,7 +31,7 @@ _CACHE_BYTES = 256 << 20
 class View:
     """A table as one record sees it: reads through to RocksDB, collects the writes of its batch."""
 
-    __slots__ = ("_offset", "_read", "_writes", "partition")
+    __slots__ = ("_early", "_offset", "_read", "_writes", "partition")
 
     def __init__(
         self,
@@ -39,10 +39,12 @@ class View:
         writes: dict[bytes, tuple[int, bytes]],
         partition: int,
         offset: int,
+        early: dict[bytes, bytes] | None = None,
     ) -> None:
         self.partition = partition
         self._read = read
         self._writes = writes
+        self._early = {} if early is None else early
         self._offset = offset
 
     def get(self, key: bytes) -> bytes | None:
@@ -54,6 +56,15 @@ class View:
         """Set a key; the last put of a batch is also the last in the changelog."""
         self._writes.pop(key, None)
         self._writes[key] = (self._offset, value)
+
+    def put_last(self, key: bytes, early: bytes | None = None) -> None:
+        """Have the value that was put be the last of the batch in the changelog; ``early`` is the key's first there.
+
+        A changelog may end anywhere within a batch: what moves from one key to another is written under both first.
+        """
+        self._writes[key] = self._writes.pop(key)
+        if early is not None:
+            self._early[key] = early
 
 
 class StateTable(faust.Table[bytes, bytes]):
@@ -81,18 +92,24 @@ class StateTable(faust.Table[bytes, bytes]):
 
         return get
 
-    def apply(self, partition: int, writes: Mapping[bytes, tuple[int, bytes]]) -> list[tuple[bytes, bytes]]:
-        """Write to RocksDB, and return the records for the changelog in the same order."""
-        records = [(key, _OFFSET.pack(offset) + value) for key, (offset, value) in writes.items()]
-        batch = rocksdict.WriteBatch(raw_mode=True)
-        for key, value in records:
-            batch.put(key, value)
-        self._store_of_bytes().database(partition).write(batch)
-        return records
+    def logged(
+        self, writes: Mapping[bytes, tuple[int, bytes]], early: Mapping[bytes, bytes]
+    ) -> list[tuple[bytes, bytes]]:
+        """Records for the changelog: early values, and then the writes in their order."""
+        first = [(key, _OFFSET.pack(writes[key][0]) + value) for key, value in early.items()]
+        return first + [(key, _OFFSET.pack(offset) + value) for key, (offset, value) in writes.items()]
 
-    def checkpoint(self, partition: int, offset: int) -> None:
-        """Remember that RocksDB has everything up to this offset of the changelog."""
-        self.data.set_persisted_offset(TP(self.changelog_topic_name, partition), offset)
+    def apply(self, partition: int, writes: Mapping[bytes, tuple[int, bytes]], end: int) -> None:
+        """Write to RocksDB what the changelog has; ``end`` is the offset of its last record, -1 if it is not known."""
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for key, (offset, value) in writes.items():
+            batch.put(key, _OFFSET.pack(offset) + value)
+        if end >= 0:
+            batch.put(_Store.offset_key, b"%d" % end)
+        try:
+            self._store_of_bytes().database(partition).write(batch)
+        except Exception as error:
+            raise StoreError(f"table {self.name} cannot be written: {error}") from error
 
 
 class _Options(rocksdb.RocksDBOptions):
@@ -156,6 +173,8 @@ class _Store(rocksdb.Store):
         database = self.database(partition)
         newest: dict[bytes, bytes] = {}
         for message in messages:
+            if message.key is None or message.value is None:  # the mark of a transaction, whoever began it
+                continue
             known = newest.get(message.key) or database.get(message.key)
             if known is None or message.value[: _OFFSET.size] >= known[: _OFFSET.size]:
                 newest[message.key] = message.value

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from boom_streams.agents.delivery.output import Send
+from boom_streams.agents.faust_fixes.fetching import Refusal, refusal_of, weight
 from boom_streams.errors import BadRecord
 from boom_streams.kafka.limits import MAX_BYTES, Headers
 from boom_streams.schema.dead_letters import make_letter
@@ -31,6 +32,8 @@ class Record:
     """None in a record without one, which `process` need not expect: it becomes a dead letter."""
     headers: dict[str, bytes]
     event: Any = field(repr=False, default=None)
+    refusal: str | None = None
+    """None: it is as it came. Else why it is not, and a dead letter; empty: there is nothing in it for a stage."""
 
     @property
     def name(self) -> str:
@@ -51,6 +54,7 @@ class Record:
             message.value,
             headers,
             event,
+            refusal_of(message.headers),
         )
 
 
@@ -73,6 +77,9 @@ class Work:
     records: list[Record]
     tables: Mapping[str, StateTable] = field(default_factory=dict)
     writes: dict[tuple[str, int], dict[bytes, tuple[int, bytes]]] = field(default_factory=dict)
+    """By table and partition: what is put under each key, and the offset of the record that put it."""
+    early: dict[tuple[str, int], dict[bytes, bytes]] = field(default_factory=dict)
+    """Values that the changelog has before those."""
     _readers: dict[tuple[str, int], Callable[[bytes], bytes | None]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -86,7 +93,13 @@ class Work:
     def view(self, table: str, record: Record) -> View:
         """The table in the record's partition, including what this batch wrote before."""
         place = table, record.partition
-        return View(self._readers[place], self.writes.setdefault(place, {}), record.partition, record.offset)
+        writes, early = self.writes.setdefault(place, {}), self.early.setdefault(place, {})
+        return View(self._readers[place], writes, record.partition, record.offset, early)
+
+    def clear(self) -> None:
+        """Forget what has been put, before another attempt."""
+        self.writes.clear()
+        self.early.clear()
 
 
 #: Reads tables, computes, returns one result a record; has no effect of its own but puts into views.
@@ -151,11 +164,13 @@ def dead_letter(record: Record, stage: str, topic: str, result: Result) -> Send:
 def _headers(message: Any) -> Headers:
     """Headers as they came: of one name there may be several."""
     headers = message.headers
-    return list(headers.items()) if isinstance(headers, Mapping) else list(headers or ())
+    if isinstance(headers, Mapping):
+        return list(headers.items())
+    return [(name, content) for name, content in headers or () if not isinstance(content, Refusal)]
 
 
 def _size(event: Any) -> int:
-    return len(event.message.value or b"")
+    return weight(event.message.key, event.message.value, event.message.headers)
 
 
 def checked(work: Work, results: Sequence[Result]) -> list[Result]:
@@ -174,6 +189,9 @@ def checked(work: Work, results: Sequence[Result]) -> list[Result]:
         _check_size(f"the record for {send.topic}", send)
     for (table, partition), writes in work.writes.items():
         for key, (_, value) in writes.items():
+            _check_size(f"the value in table {table}", Send(table, key, value, partition))
+    for (table, partition), early in work.early.items():
+        for key, value in early.items():
             _check_size(f"the value in table {table}", Send(table, key, value, partition))
     return list(results)
 

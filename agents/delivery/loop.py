@@ -1,9 +1,9 @@
 """Delivery: the one loop that every agent runs on, and the reason why nothing is lost.
 
 At least once from topic to topic, effectively once in the tables. A batch of records is handled in four
-steps: *process* (a function that reads tables and returns what to send, without effects), *write* the tables,
-*send* outputs and changelogs and wait until Kafka has them, *acknowledge* in offset order. Whatever fails
-before the last step leaves the records unacknowledged, and they come again.
+steps: *process* (a function that reads tables and returns what to send, without effects), *write* the tables (their
+changelogs, and when Kafka has them, RocksDB), *send* outputs and wait until Kafka has them, *acknowledge* in offset
+order. Whatever fails before the last step leaves the records unacknowledged, and they come again.
 
 Every failure has an owner, who pays for it while the others go on. An error that may be a service's (MongoDB's, or
 Kafka's where a stage asks it) has the service probed: if the probe finds it wrong, the batch is held and tried again,
@@ -24,6 +24,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 from boom_streams.agents.delivery.batch import Inbox, Process, Record, Result, Work, checked, dead_letter
@@ -146,8 +147,9 @@ class Delivery:
             if any(self.journal.suspect(self._name(record)) for record in records):
                 for record in records:  # one at a time: the order of a partition's records is kept
                     await self._handle_suspect(stream, record, generation)
-            elif records:
-                await self._handle(stream, records, generation)
+            else:
+                for refused, group in groupby(records, lambda record: record.refusal is not None):
+                    await (self._finish_refused if refused else self._handle)(stream, list(group), generation)
         except _Dropped:
             log.warning("%s: partitions were revoked, or the worker ends; records in hand dropped", self.stage)
             self._dropped = generation  # that of these records: by now there may be another
@@ -157,13 +159,18 @@ class Delivery:
     async def _handle_suspect(self, stream: Any, record: Record, generation: int) -> None:
         name = self._name(record)
         if self.journal.deadly(name):
-            result = Result(dead="the process died whenever it handled this record")
-            await self._finish(stream, Work([record]), [result], generation)
+            record.refusal = "the process died whenever it handled this record"
+        if record.refusal is not None:
+            await self._finish_refused(stream, [record], generation)
         else:
             await self._handle(stream, [record], generation, alone=self.journal.suspect(name))
         for _ in range(2):  # a commit that is under way may have begun before the acknowledgement
             await self.app.consumer.commit()
         self.journal.forget([name])
+
+    async def _finish_refused(self, stream: Any, records: list[Record], generation: int) -> None:
+        results = [Result(dead=record.refusal or None) for record in records]
+        await self._finish(stream, Work(records), results, generation)
 
     async def _handle(self, stream: Any, records: list[Record], generation: int, *, alone: bool = False) -> None:
         work = Work(records, self.tables)
@@ -191,7 +198,7 @@ class Delivery:
         patience = _RECORD_FAILURES if len(names) == 1 else _BATCH_FAILURES
         try:
             while True:
-                work.writes.clear()
+                work.clear()
                 try:
                     async with self.journal.hand(names, alone=alone):
                         return await asyncio.to_thread(self.process, work)
@@ -215,28 +222,36 @@ class Delivery:
         sends = [
             send for record, result in zip(work.records, results, strict=True) for send in self._sends(record, result)
         ]
-        changelogs: list[tuple[StateTable, int]] = []
-        updates: list[Send] = []
-        for (name, partition), writes in work.writes.items():
-            if writes:
-                table = self.tables[name]
-                changelogs.append((table, partition))
-                written = table.apply(partition, writes)
-                updates += [Send(table.changelog_topic_name, key, value, partition) for key, value in written]
         try:
             # Tables first: what has been sent may be in the archive at once, and a successor that does not find it in
             # its table would read it from there, as an alert's past.
-            offsets = await self.output.send(updates)
+            await self._write(work, generation)
             await self.output.send(sends)
+        except (_Dropped, StoreError):
+            raise
         except Exception:
             fail_stop("%s could not send to Kafka", self.stage)
-        self._check_owned(work, generation)  # another owner's changelog records may be before ours
-        for table, partition in changelogs:
-            if (offset := offsets[table.changelog_topic_name, partition]) >= 0:  # else a retry of what Kafka has
-                table.checkpoint(partition, offset)
+        self._check_owned(work, generation)
         for record in work.records:
             await stream.ack(record.event)
         self.handled += len(work.records)
+
+    async def _write(self, work: Work, generation: int) -> None:
+        """Write the tables: changelogs, and when Kafka has them, RocksDB."""
+        places = [place for place, writes in work.writes.items() if writes]
+        updates = [
+            Send(self.tables[name].changelog_topic_name, key, value, partition)
+            for name, partition in places
+            for key, value in self.tables[name].logged(
+                work.writes[name, partition], work.early.get((name, partition), {})
+            )
+        ]
+        offsets = await self.output.send(updates)
+        self._check_owned(work, generation)  # another owner's changelog records may be before ours
+        for name, partition in places:
+            table = self.tables[name]
+            end = offsets[table.changelog_topic_name, partition]  # -1 after a retry of what Kafka has
+            table.apply(partition, work.writes[name, partition], end)
 
     def _sends(self, record: Record, result: Result) -> Iterable[Send]:
         if result.dead is None:

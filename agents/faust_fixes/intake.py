@@ -5,39 +5,47 @@
   the record is there at once. So it is handed over directly, and the race begins only where it has to wait.
 * A pause of the connection for each 128 kB: answers of Kafka have some MB.
 * Serializers of keys and values, which are bytes to us.
-* Counts and durations of every record: `boom-streams status` asks Kafka.
+* Queues that are full by the number of their events, whatever the size of each.
 """
 
 from __future__ import annotations
 
 import functools
-import time
 import types
 from collections.abc import Coroutine, Generator
 from typing import Any
 
 import aiokafka.conn  # type: ignore[import-untyped]
 import faust
-from faust.sensors import Monitor
+from faust.app.base import App
+from faust.serializers.schemas import Schema
 from faust.transport.consumer import Consumer
 from mode.services import WaitResults
+from mode.utils.queues import FlowControlQueue, ThrowableQueue
 
-__all__ = ["IdleMonitor", "RawSchema", "hand_over_directly", "read_on"]
+from boom_streams.agents.faust_fixes.fetching import weight
+from boom_streams.agents.faust_fixes.targets import has, mend
+
+__all__ = ["QUEUE_BYTES", "BoundedQueue", "RawSchema", "install"]
+
+#: Bytes of events that wait for a stage in Faust's queue.
+QUEUE_BYTES = 16 << 20
 
 #: Half of what a connection reads before it waits for its reader.
 _READER_BYTES = 8 << 20
 
 
-def hand_over_directly() -> None:
-    """Patch Faust's consumer once."""
-    original = Consumer.wait_first
-    if not hasattr(original, "__wrapped__"):
-        setattr(Consumer, "wait_first", _direct(original))  # noqa: B010
-
-
-def read_on() -> None:
-    """Have connections to Kafka that are made from now on pause only for some MB."""
+def install() -> None:
+    """Put the mends in their places."""
+    has("aiokafka", aiokafka.conn, "READER_LIMIT")
+    has("faust-streaming", App, "FlowControlQueue", "self maxsize clear_on_resume")
+    has("faust-streaming", Schema, "compile", "self app on_key_decode_error on_value_decode_error default_propagate")
+    for name in ("_put", "_get"):
+        has("mode-streaming", ThrowableQueue, name)
+    for owner, name in ((FlowControlQueue, "force_put_nowait"), (ThrowableQueue, "clear")):
+        has("mode-streaming", owner, name)
     aiokafka.conn.READER_LIMIT = _READER_BYTES
+    mend("faust-streaming", Consumer, "wait_first", "self coros timeout", _direct)
 
 
 class RawSchema(faust.Schema[bytes, bytes]):
@@ -53,21 +61,35 @@ class RawSchema(faust.Schema[bytes, bytes]):
         return decode
 
 
-class IdleMonitor(Monitor):
-    """Only what Faust's own watch over streams that stand still asks: when each had its last record."""
+class BoundedQueue(ThrowableQueue[Any]):
+    """Faust's queue of a stream, which is full by its bytes, too: it counts events, and one may have 12 MB."""
 
-    def on_message_in(self, tp: Any, offset: int, message: Any) -> None:
-        """Count nothing."""
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._bytes = 0
+        super().__init__(*arguments, **options)
 
-    def on_stream_event_in(self, tp: Any, offset: int, stream: Any, event: Any) -> None:
-        """Note that the stream moves."""
-        self.stream_inbound_time[tp] = time.monotonic()
+    def full(self) -> bool:
+        """Whether whoever brings an event has to wait."""
+        return self._bytes >= QUEUE_BYTES or super().full()
 
-    def on_stream_event_out(self, tp: Any, offset: int, stream: Any, event: Any, state: Any = None) -> None:
-        """Count nothing."""
+    def clear(self) -> None:
+        """Throw away what waits."""
+        super().clear()
+        self._bytes = 0
 
-    def on_message_out(self, tp: Any, offset: int, message: Any) -> None:
-        """Count nothing."""
+    def _put(self, item: Any) -> None:
+        self._bytes += _weight(item)
+        super()._put(item)
+
+    def _get(self) -> Any:
+        item = super()._get()
+        self._bytes -= _weight(item)
+        return item
+
+
+def _weight(event: Any) -> int:
+    message = event.message
+    return weight(message.key, message.value, message.headers)
 
 
 def _direct(original: Any) -> Any:

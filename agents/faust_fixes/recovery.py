@@ -1,42 +1,46 @@
-"""Guards around Faust: what it does wrong after a recovery, and what a worker must notice about itself."""
+"""Faust resumes partitions after a recovery before it has sought their offsets; what it fetched meanwhile it drops.
+
+`Recovery.on_recovery_completed` and `_resume_streams` resume the source partitions, seek to the committed offsets, and
+then clear the queues, as the flow resumes: records that came in between are never handled, and the commits stand still
+behind them (faust-streaming issue 596). Stopping the flow first cures it.
+
+The store of a table (`boom_streams.tables.store`) stands on Faust's own, which logs and skips changelog records that it
+cannot apply, and opens a RocksDB again without its options; what it takes from Faust's is made sure of here.
+"""
 
 from __future__ import annotations
 
 import functools
-import time
-from collections.abc import Iterable
 from typing import Any
 
+import rocksdict
 from faust import streams
+from faust.app.base import App
+from faust.stores import rocksdb
 from faust.tables.recovery import Recovery
-from faust.transport.drivers import aiokafka as driver
+from faust.transport.consumer import Consumer
+from mode.utils.queues import FlowControlEvent
 
-from boom_streams.agents.delivery.watchdog import fail_stop
-from boom_streams.errors import ServiceError
-from boom_streams.tables.store import StateTable
+from boom_streams.agents.faust_fixes.targets import has, mend
 
-__all__ = ["watch_commits", "watch_copartitioning", "write_before_reading"]
-
-#: Seconds after which commits that do not get on are stuck.
-STUCK = 60.0
+__all__ = ["install"]
 
 
-def write_before_reading() -> None:
-    """Patch Faust once: an idempotent producer, no flow between recovery and its seek, a seek that leaves nothing out.
-
-    Faust resumes the partitions before it seeks to the committed offsets, and then clears its queues: what
-    it fetched in between is never handled (faust-streaming issue 596). Stopping the flow first cures it.
-    """
-    if getattr(streams, "_CStreamIterator", None) is None:
-        raise ServiceError("Faust's compiled stream iterator is missing: reinstall faust-streaming")
+def install() -> None:
+    """Put the mend in its place."""
+    # The pure iterator acknowledges records of another generation that it skips.
+    has("faust-streaming", streams, "_CStreamIterator")
+    has("faust-streaming", Consumer, "stop_flow", "self")
+    has("faust-streaming", App, "flow_control")
+    has("mode-streaming", FlowControlEvent, "suspend", "self")
     for name in ("on_recovery_completed", "_resume_streams"):
-        original = getattr(Recovery, name)
-        if not hasattr(original, "__wrapped__"):
-            setattr(Recovery, name, _stop_flow_first(original))
-    seek = driver.AIOKafkaConsumerThread.seek_to_committed
-    if not hasattr(seek, "__wrapped__"):
-        setattr(driver.AIOKafkaConsumerThread, "seek_to_committed", _seek_everything(seek))  # noqa: B010
-    setattr(driver.Producer, "_settings_extra", lambda self: {"acks": "all", "enable_idempotence": True})  # noqa: B010
+        mend("faust-streaming", Recovery, name, "self generation_id", _stop_flow_first)
+    has("faust-streaming", rocksdb.Store, "_db_for_partition", "self partition")
+    has("faust-streaming", rocksdb.Store, "apply_changelog_batch", "self batch to_key to_value")
+    has("faust-streaming", rocksdb.Store, "set_persisted_offset", "self tp offset")
+    has("faust-streaming", rocksdb.Store, "offset_key")
+    has("faust-streaming", rocksdb.RocksDBOptions, "open", "self path read_only")
+    has("rocksdict", rocksdict.Rdict, "write")
 
 
 def _stop_flow_first(original: Any) -> Any:
@@ -47,58 +51,3 @@ def _stop_flow_first(original: Any) -> Any:
         return await original(self, generation_id)
 
     return stopped
-
-
-def _seek_everything(original: Any) -> Any:
-    """Seek partitions without a committed offset too, to their beginning.
-
-    The client leaves them where they are: what was fetched and thrown away around a recovery would be passed over.
-    """
-
-    @functools.wraps(original)
-    async def seek(self: Any) -> Any:
-        offsets = await original(self)
-        fresh = [tp for tp, offset in offsets.items() if not offset and not self.consumer._is_changelog_tp(tp)]
-        if fresh:
-            await self.call_thread(_seek_to_beginning, self._ensure_consumer(), fresh)
-        return offsets
-
-    return seek
-
-
-async def _seek_to_beginning(consumer: Any, partitions: list[Any]) -> None:
-    """Seek at once, as the client does with a committed offset; its own method waits for its fetches first."""
-    for partition, first in (await consumer.beginning_offsets(partitions)).items():
-        consumer.seek(partition, first)
-
-
-def watch_copartitioning(app: Any, tables: Iterable[tuple[StateTable, list[str]]]) -> None:
-    """End a worker that was assigned a source partition without its table's partition."""
-    pairs = list(tables)
-
-    async def check(sender: Any, assigned: Any, **_: Any) -> None:
-        for table, sources in pairs:
-            owned = {tp.partition for tp in assigned if tp.topic == table.changelog_topic_name}
-            needed = {tp.partition for tp in assigned if tp.topic in sources}
-            if needed - owned:
-                fail_stop("table %s: source partitions %s without their changelog", table.name, needed - owned)
-
-    app.on_partitions_assigned.connect(check, weak=False)
-
-
-def watch_commits(app: Any, seconds: float = STUCK) -> None:
-    """End a worker whose commits are stuck behind a gap that will never be acknowledged."""
-    stuck_since: dict[Any, tuple[int, float]] = {}
-
-    @app.timer(seconds / 6)  # type: ignore[untyped-decorator]
-    async def watch() -> None:
-        for tp, acked in list(app.consumer._acked.items()):
-            committed = app.consumer._committed_offset.get(tp)
-            if not acked or not committed or min(acked) <= committed:
-                stuck_since.pop(tp, None)
-                continue
-            position, since = stuck_since.setdefault(tp, (committed, time.monotonic()))
-            if position != committed:
-                stuck_since[tp] = (committed, time.monotonic())
-            elif time.monotonic() - since > seconds:
-                fail_stop("commits of %s are stuck at %d", tp, committed)

@@ -1,10 +1,10 @@
 """The history of an object as bytes in a table: a head, and the points of each month with their books.
 
-Layout: ``<SURVEY>:<objectId>`` holds the head, ``<SURVEY>:<objectId>:<month>`` the points of 30 days: their format with
-the fingerprint of the columns, then for each series a count, the books of the points and their packed columns. What an
-earlier release packed is read, too, and packed as today whenever it is written. The head is written last: what a crash
-left of a later revision is not known yet. Points are handled as bytes in lists, which for tens of them is ten times
-faster than arrays.
+Layout: ``<SURVEY>:<objectId>`` holds the head, ``<SURVEY>:<objectId>:<month>`` the points of 30 days (``%`` and ``:``
+in an id are escaped, as in a URL): their format with the fingerprint of the columns, then for each series a count, the
+books of the points and their packed columns. What an earlier release packed is read, too, and packed as today whenever
+it is written. The head is written last: what a crash left of a later revision is not known yet. Points are handled as
+bytes in lists, which for tens of them is ten times faster than arrays.
 """
 
 from __future__ import annotations
@@ -250,7 +250,9 @@ def _committed(rows: list[Row], revision: int) -> list[Row]:
 
 
 def _head_key(survey: Survey, object_id: str) -> bytes:
-    return f"{survey.name}:{object_id}".encode()
+    """Key of an object; a colon in its id is escaped, or it could be the key of another object's month."""
+    escaped = object_id.replace("%", "%25").replace(":", "%3A")
+    return f"{survey.name}:{escaped}".encode()
 
 
 def _chunk_key(key: bytes, month: int) -> bytes:

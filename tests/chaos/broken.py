@@ -29,7 +29,7 @@ _STEP = 0.01
 
 
 def _slow_sending() -> None:
-    """RocksDB is written, and changelogs and outputs are sent some time after."""
+    """Changelogs and outputs are sent some time after a batch is done."""
     from boom_streams.agents.delivery.output import Output
 
     _before(Output, "send")
@@ -67,25 +67,32 @@ def _no_recovery_patch() -> None:
     """Records flow between a recovery and its seek, as Faust has it."""
     from faust.tables.recovery import Recovery
 
-    from boom_streams.agents.faust_fixes import recovery as safety
+    from boom_streams.agents.faust_fixes import recovery
 
-    safety.write_before_reading()
+    recovery.install()
     for name in ("on_recovery_completed", "_resume_streams"):
         setattr(Recovery, name, getattr(Recovery, name).__wrapped__)
-    setattr(safety, "_stop_flow_first", lambda original: original)  # noqa: B010
+    setattr(recovery, "_stop_flow_first", lambda original: original)  # noqa: B010
 
 
-def _no_repeated_write() -> None:
-    """A value that a table has already is not written again."""
+def _table_first() -> None:
+    """RocksDB is written before the changelog, and a value that it has already is not written again."""
+    from boom_streams.agents.delivery.loop import Delivery
     from boom_streams.tables.store import View
 
-    put = View.put
+    put, write = View.put, Delivery._write
 
-    def broken(self: View, key: bytes, value: bytes) -> None:
+    def broken_put(self: View, key: bytes, value: bytes) -> None:
         if self.get(key) != value:
             put(self, key, value)
 
-    setattr(View, "put", broken)  # noqa: B010
+    async def broken_write(self: Any, work: Any, generation: int) -> None:
+        for (name, partition), writes in work.writes.items():
+            self.tables[name].apply(partition, writes, -1)
+        await write(self, work, generation)
+
+    setattr(View, "put", broken_put)  # noqa: B010
+    setattr(Delivery, "_write", broken_write)  # noqa: B010
 
 
 def _before(owner: type, name: str, seconds: float = _PAUSE) -> None:
@@ -103,7 +110,7 @@ def _before(owner: type, name: str, seconds: float = _PAUSE) -> None:
 MODES: dict[Mode, tuple[Callable[[], None], ...]] = {
     "slow-sending": (_slow_sending,),
     "ack-first": (_slow_sending, _acknowledge_first),
-    "no-repeated-write": (_slow_sending, _no_repeated_write),
+    "table-first": (_slow_sending, _table_first),
     "slow-recovery": (_slow_seek,),
     "no-recovery-patch": (_slow_seek, _no_recovery_patch),
 }

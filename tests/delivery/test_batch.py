@@ -14,7 +14,7 @@ from boom_streams.archive.mongo import duplicates
 
 
 def event(size: int) -> Any:
-    return SimpleNamespace(message=SimpleNamespace(value=bytes(size)))
+    return SimpleNamespace(message=SimpleNamespace(key=None, value=bytes(size), headers=()))
 
 
 async def fill(inbox: Inbox, sizes: list[int]) -> None:

@@ -21,8 +21,8 @@ from typing import Any
 from pymongo.errors import AutoReconnect
 
 from boom_streams.agents.delivery.batch import Process, Record, Result, Work
+from boom_streams.agents.delivery.guards import watch_commits
 from boom_streams.agents.delivery.output import Output, Send
-from boom_streams.agents.faust_fixes.recovery import watch_commits
 from boom_streams.archive import mongo
 from boom_streams.errors import BadRecord
 from boom_streams.main import BoomApp, build_app
@@ -156,6 +156,8 @@ def _handle(settings: Settings, work: Work, gates: Gates, record: Record) -> Res
             view.put(key, bytes(13 << 20))
     value = bytes(13 << 20) if task.get("do") == "large" else record.value
     topic = f"{settings.topic_prefix}ztf.enriched"
+    if task.get("do") == "swallow":
+        return Result()
     return Result([Send(topic, record.key, value, record.partition)])
 
 

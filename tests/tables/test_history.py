@@ -7,7 +7,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from boom_streams.agents.enrich import enriched_record
 from boom_streams.astro.sky import mean_position
+from boom_streams.crossmatch import Matches
 from boom_streams.surveys import packed_points
 from boom_streams.tables.objects import history
 from tests.support import chain
@@ -214,3 +216,18 @@ def test_a_detection_whose_time_is_revised_across_a_month_is_one_point() -> None
     assert answer.series["prv_candidates"]["candid"].tolist() == [9, 5, 6]
     reloaded = admit(Memory(store.puts), packets[1])
     assert answer_bytes(reloaded) == answer_bytes(answer)
+
+
+def test_an_object_whose_id_looks_like_another_ones_month_is_apart() -> None:
+    """Whatever an objectId holds, it is the key of nothing else: ``:``, ``%``, and what they are escaped as."""
+    jd = 2460000.5
+    month = int(jd // 30)
+    ids = ["ZTF00aaaaaaa", f"ZTF00aaaaaaa:{month}", f"ZTF00aaaaaaa%3A{month}", f"ZTF00aaaaaaa%253A{month}", ":", "%"]
+    store = Memory()
+    for turn in (0, 1):
+        for number, object_id in enumerate(ids):
+            candid = 10 * number + turn + 1
+            value = container(candidate=candidate(jd=jd + turn), candid=candid, objectId=object_id, prv_candidates=None)
+            answer = history.admit(store, chain.arrival(enriched_record(chain.alerts([value])[0], jd, Matches())))
+            assert answer.revision == turn + 1
+            assert answer.series["prv_candidates"]["candid"].tolist() == [candid - i for i in range(turn, -1, -1)]

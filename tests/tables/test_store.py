@@ -81,7 +81,7 @@ def view(table: StateTable, writes: dict[bytes, tuple[int, bytes]], offset: int,
 
 def test_a_view_reads_what_the_batch_wrote_before(opened: Open) -> None:
     table = opened()
-    table.apply(0, {b"old": (1, b"stored")})
+    table.apply(0, {b"old": (1, b"stored")}, -1)
     writes: dict[bytes, tuple[int, bytes]] = {}
     first, second = view(table, writes, 7), view(table, writes, 8)
     assert (first.get(b"old"), first.get(b"new")) == (b"stored", None)
@@ -96,7 +96,9 @@ def test_a_view_reads_what_the_batch_wrote_before(opened: Open) -> None:
 def test_writes_go_to_their_partition_and_to_the_changelog(opened: Open) -> None:
     table = opened()
     writes = {b"a": (3, b"x"), b"b": (2**40, b"")}
-    assert table.apply(1, writes) == [(b"a", logged(3, b"x")), (b"b", logged(2**40, b""))]
+    assert table.logged(writes, {}) == [(b"a", logged(3, b"x")), (b"b", logged(2**40, b""))]
+    assert table.logged(writes, {b"b": b"early"})[:2] == [(b"b", logged(2**40, b"early")), (b"a", logged(3, b"x"))]
+    table.apply(1, writes, -1)
     assert [table.reader(partition)(b"a") for partition in (0, 1)] == [None, b"x"]
     assert table.reader(1)(b"b") == b""
 
@@ -105,13 +107,13 @@ def test_the_checkpoint_is_kept(opened: Open) -> None:
     table = opened()
     tp = TP(table.changelog_topic_name, 2)
     assert table.data.persisted_offset(tp) is None
-    table.checkpoint(2, 41)
+    table.apply(2, {}, 41)
     assert opened().data.persisted_offset(tp) == 41
 
 
 def test_recovery_keeps_the_value_of_the_greater_source_offset(opened: Open) -> None:
     table = opened()
-    table.apply(0, {b"known": (5, b"mine"), b"older": (5, b"mine")})
+    table.apply(0, {b"known": (5, b"mine"), b"older": (5, b"mine")}, -1)
     recover(
         table,
         [
@@ -162,13 +164,13 @@ def test_a_failing_recovery_ends_the_process(opened: Open, monkeypatch: pytest.M
     table = opened()
     monkeypatch.setattr("os._exit", lambda code: (_ for _ in ()).throw(SystemExit(code)))
     with pytest.raises(SystemExit) as ended:
-        recover(table, [Message(0, 1, b"k", None)])  # type: ignore[arg-type]
+        recover(table, [Message(0, 1, b"k", 5)])  # type: ignore[arg-type]
     assert ended.value.code == 70
 
 
 def test_options_are_kept_on_reopening(opened: Open, tmp_path: Path) -> None:
     for number in range(3):
-        opened().apply(0, {b"k%d" % number: (number, b"x")})
+        opened().apply(0, {b"k%d" % number: (number, b"x")}, -1)
         newest = max(tmp_path.rglob("objects-0.db/OPTIONS-*"), key=lambda path: int(path.name[8:]))
         text = newest.read_text()
         wanted = ("write_buffer_size=16777216", "compression=kLZ4Compression", "filter_policy=bloomfilter")
@@ -178,9 +180,8 @@ def test_options_are_kept_on_reopening(opened: Open, tmp_path: Path) -> None:
 
 def test_stored_items(opened: Open, tmp_path: Path) -> None:
     table = opened()
-    table.apply(0, {b"a": (1, b"x")})
-    table.apply(3, {b"b": (2, b"y")})
-    table.checkpoint(0, 5)
+    table.apply(0, {b"a": (1, b"x")}, 5)
+    table.apply(3, {b"b": (2, b"y")}, -1)
     opened()  # closes the first
     assert sorted(stored_items(tmp_path, "objects")) == [(b"a", b"x"), (b"b", b"y")]
     assert list(stored_items(tmp_path, "cells")) == []

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from faust.transport.consumer import Consumer
 from mode import Service
 from mode.utils.locks import Event
+from mode.utils.queues import FlowControlEvent
 
-from boom_streams.agents.faust_fixes.intake import IdleMonitor, hand_over_directly
+from boom_streams.agents.faust_fixes import intake
 
-hand_over_directly()
+intake.install()
 
 
 class Intake(Service):
@@ -102,7 +103,32 @@ def test_an_error_of_the_stream_is_told() -> None:
     run(test(True))
 
 
-def test_faust_still_knows_when_a_stream_moved() -> None:
-    monitor = IdleMonitor()
-    monitor.on_stream_event_in("partition", 7, None, None)
-    assert monitor.stream_inbound_time["partition"] == pytest.approx(time.monotonic(), abs=60)
+class Waiting:
+    """An event with a record of some bytes."""
+
+    def __init__(self, size: int) -> None:
+        self.message = SimpleNamespace(key=None, value=bytes(size), headers=())
+
+
+def test_a_queue_is_full_by_its_bytes() -> None:
+    async def test() -> None:
+        flow = FlowControlEvent(initially_suspended=False)
+        queue = intake.BoundedQueue(maxsize=500, flow_control=flow, clear_on_resume=True)
+        largest = 11 << 20
+        await queue.put(Waiting(largest))
+        assert not queue.full()
+        await queue.put(Waiting(largest))
+        assert queue.full()
+        waiting = asyncio.create_task(queue.put(Waiting(largest)))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        assert len((await queue.get()).message.value) == largest
+        await waiting
+        assert (queue.full(), queue.qsize()) == (True, 2)
+        flow.resume()  # throws away what waits
+        assert not queue.full()
+        for _ in range(500):
+            await queue.put(Waiting(10))
+        assert queue.full(), "by its number, too"
+
+    run(test())
