@@ -12,20 +12,18 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import http.client
 import json
 import os
 import re
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
-from urllib.parse import urlsplit
+from typing import IO
+
+import httpx
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
 
 from boom_streams.errors import DownloadError
 
@@ -34,10 +32,11 @@ __all__ = ["Progress", "download", "sha256_of", "unreachable"]
 #: Told of the bytes that are here, and of all bytes if that is known.
 Progress = Callable[[int, int | None], None]
 
-_CHUNK = 1 << 18
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
-_RANGE_NOT_SATISFIABLE = 416
 _LONGEST_PAUSE = 30.0
+
+#: What is served is what is stored: nothing is compressed on the way, or a rest would not fit to its beginning.
+_HEADERS = {"User-Agent": "boom-streams", "Accept-Encoding": "identity"}
 
 
 class _Passing(Exception):
@@ -123,9 +122,9 @@ def unreachable(url: str, seconds: float) -> str | None:
 
     def ask() -> None:
         try:
-            with _open(urllib.request.Request(url, method="HEAD"), seconds):
-                outcome.append(None)
-        except (OSError, http.client.HTTPException) as error:
+            httpx.head(url, headers=_HEADERS, timeout=seconds, follow_redirects=True).raise_for_status()
+            outcome.append(None)
+        except httpx.HTTPError as error:
             outcome.append(_reason(error))
 
     _check_address(url)
@@ -136,8 +135,11 @@ def unreachable(url: str, seconds: float) -> str | None:
 
 
 def _check_address(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        address = httpx.URL("")
+    if address.scheme not in ("http", "https") or not address.host:
         raise DownloadError(f"{url} cannot be downloaded: only http:// and https:// addresses can")
 
 
@@ -163,45 +165,65 @@ def _fetch(
     url: str, part: IO[bytes], size: int | None, progress: Progress, timeout: float, attempts: int, pause: float
 ) -> None:
     """Try until all is here."""
-    failed = 0
-    while True:
-        before = _length(part)
-        try:
-            _attempt(url, part, size, progress, timeout)
-            return
-        except _Passing as problem:
-            failed = 1 if _length(part) > before else failed + 1
-            if failed >= attempts:
-                tried = f"tried {failed} times" if failed > 1 else "tried once"
-                raise DownloadError(f"{url}: {problem} ({tried}); try again later, it goes on from there") from None
-        time.sleep(min(pause * 2 ** (failed - 1), _LONGEST_PAUSE))
+    row = _Row(part, attempts)
+    retrying = Retrying(
+        retry=retry_if_exception_type(_Passing),
+        stop=row.is_over,
+        wait=wait_exponential(multiplier=pause, max=max(pause, _LONGEST_PAUSE)),
+        reraise=True,
+    )
+    try:
+        retrying(_attempt, url, part, size, progress, timeout)
+    except _Passing as problem:
+        tried = f"tried {row.failed} times" if row.failed > 1 else "tried once"
+        raise DownloadError(f"{url}: {problem} ({tried}); try again later, it goes on from there") from None
+
+
+class _Row:
+    """Counts attempts in a row that brought nothing; one that brings something begins a new row."""
+
+    def __init__(self, part: IO[bytes], most: int) -> None:
+        self._part = part
+        self._most = most
+        self._here = _length(part)
+        self.failed = 0
+
+    def is_over(self, state: RetryCallState) -> bool:
+        """Whether that was the last attempt."""
+        before, self._here = self._here, _length(self._part)
+        self.failed = 1 if self._here > before else self.failed + 1
+        state.attempt_number = self.failed  # the pauses begin anew, too
+        return self.failed >= self._most
 
 
 def _attempt(url: str, part: IO[bytes], size: int | None, progress: Progress, timeout: float) -> None:
     """Download what is missing, in one request."""
     try:
-        with _open(_request(url, part), timeout) as response:
-            start = _start(url, response, part, size)
-            _copy(response, part, start, progress)
-    except urllib.error.HTTPError as error:
-        _refused(url, error, part)
-    except urllib.error.URLError as error:
+        with httpx.stream("GET", url, headers=_wanted(url, part), timeout=timeout, follow_redirects=True) as response:
+            if response.is_success:
+                start = _start(url, response, part, size)
+                _copy(response, part, start, progress)
+            else:
+                _refused(url, response, part)
+    except httpx.UnsupportedProtocol as error:
+        raise DownloadError(f"{url} leads to what is no web address: {error}") from None
+    except httpx.TransportError as error:
         raise _Passing(_reason(error)) from None
+    except httpx.HTTPError as error:
+        raise DownloadError(f"{url}: {error}") from None
 
 
-def _request(url: str, part: IO[bytes]) -> urllib.request.Request:
+def _wanted(url: str, part: IO[bytes]) -> dict[str, str]:
     """Ask for the rest, if what is here is of this address and can be told from a changed file; else for all."""
-    request = urllib.request.Request(url, headers={"User-Agent": "boom-streams"})
     validator = _read_note(part).get(url)
     if validator and _length(part):
-        request.add_header("Range", f"bytes={_length(part)}-")
-        request.add_header("If-Range", validator)
-    return request
+        return {**_HEADERS, "Range": f"bytes={_length(part)}-", "If-Range": validator}
+    return _HEADERS
 
 
-def _start(url: str, response: Any, part: IO[bytes], size: int | None) -> _Start:
+def _start(url: str, response: httpx.Response, part: IO[bytes], size: int | None) -> _Start:
     """Understand the answer; what is here and does not belong to it is dropped."""
-    start = _resumed(response) if response.status == http.client.PARTIAL_CONTENT else _whole(response)
+    start = _resumed(response) if response.status_code == httpx.codes.PARTIAL_CONTENT else _whole(response)
     if size is not None and start.total not in (None, size):
         raise DownloadError(f"{url} has {start.total} bytes, not the {size} that are expected: it is another file")
     if start.offset != _length(part):
@@ -214,12 +236,12 @@ def _start(url: str, response: Any, part: IO[bytes], size: int | None) -> _Start
     return start
 
 
-def _whole(response: Any) -> _Start:
+def _whole(response: httpx.Response) -> _Start:
     length = response.headers.get("Content-Length", "")
     return _Start(0, int(length) if length.isdigit() else None, _validator(response.headers))
 
 
-def _resumed(response: Any) -> _Start:
+def _resumed(response: httpx.Response) -> _Start:
     match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
     if match is None:
         return _Start(-1, None, None)
@@ -232,36 +254,30 @@ def _validator(headers: Mapping[str, str]) -> str | None:
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
 
 
-def _copy(response: Any, part: IO[bytes], start: _Start, progress: Progress) -> None:
+def _copy(response: httpx.Response, part: IO[bytes], start: _Start, progress: Progress) -> None:
     done = start.offset
     progress(done, start.total)
-    while True:
-        try:
-            piece = response.read(_CHUNK)
-        except (OSError, http.client.HTTPException) as error:
-            raise _Passing(_reason(error)) from None
-        if not piece:
-            break
-        part.write(piece)
-        done += len(piece)
-        progress(done, start.total)
-    if start.total is not None and done < start.total:
-        raise _Passing(f"the connection ended after {done} of {start.total} bytes")
+    try:
+        for piece in response.iter_raw():
+            part.write(piece)
+            done += len(piece)
+            progress(done, start.total)
+    except httpx.RemoteProtocolError:
+        raise _Passing(f"the connection ended after {done} of {start.total} bytes") from None
 
 
-def _refused(url: str, error: urllib.error.HTTPError, part: IO[bytes]) -> None:
+def _refused(url: str, response: httpx.Response, part: IO[bytes]) -> None:
     """Tell what an error status means; nothing is wrong if all is here already."""
-    with error:
-        status = error.code
-        total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", "").strip())
-    if status == _RANGE_NOT_SATISFIABLE and _length(part):
+    status = response.status_code
+    if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and _length(part):
+        total = re.fullmatch(r"bytes \*/(\d+)", response.headers.get("Content-Range", "").strip())
         if total and int(total[1]) == _length(part):
             return
         part.truncate(0)
         raise _Passing("what was here is longer than the file")
     if status in _PASSING:
-        raise _Passing(f"the server answered {status} {error.reason}")
-    raise DownloadError(f"{url}: the server answered {status} {error.reason}; is the address right?")
+        raise _Passing(f"the server answered {status} {response.reason_phrase}")
+    raise DownloadError(f"{url}: the server answered {status} {response.reason_phrase}; is the address right?")
 
 
 def _check(url: str, part: Path, size: int | None, sha256: Collection[str]) -> None:
@@ -278,30 +294,8 @@ def _check(url: str, part: Path, size: int | None, sha256: Collection[str]) -> N
         raise DownloadError(f"{url} {problem}: it is damaged, or another file, and was not kept")
 
 
-def _open(request: urllib.request.Request, timeout: float) -> Any:
-    """Send a request; redirections lead to http and https only, and nothing else is ever opened."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPRedirectHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.UnknownHandler(),
-    ):
-        opener.add_handler(handler)
-    try:
-        return opener.open(request, timeout=timeout)
-    except urllib.error.URLError:
-        raise
-    except (OSError, http.client.HTTPException) as error:
-        raise urllib.error.URLError(error) from None
-
-
-def _reason(error: BaseException) -> str:
-    reason = getattr(error, "reason", error)
-    return f"no answer: {reason}" if str(reason) else f"no answer: {type(error).__name__}"
+def _reason(error: httpx.HTTPError) -> str:
+    return f"no answer: {str(error) or type(error).__name__}"
 
 
 def _length(part: IO[bytes]) -> int:
