@@ -13,7 +13,7 @@ from tests.architecture.sources import modules, parse
 #: Names that every survey's documents have, or that mean something else elsewhere as well.
 COMMON = {
     *("jd", "ra", "dec", "band", "candid", "programid", "sky", "field"),
-    "fid",  # the version of a filter
+    *("fid", "rb"),  # the version of a filter; a way to open files
 }
 
 #: Names of a survey's fields and stamps.
