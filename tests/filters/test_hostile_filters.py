@@ -12,12 +12,14 @@ import bson
 import numpy as np
 import pytest
 from pymongo.database import Database
+from pymongo.errors import AutoReconnect
 
 from boom_streams.archive import Archive
 from boom_streams.errors import BadRecord
 from boom_streams.filters import Evaluator, Filter, archive_pipeline
 from boom_streams.filters.language.cost import CURVE
 from boom_streams.filters.running import evaluate, scratch
+from boom_streams.filters.running.pipeline import LostConnection
 from boom_streams.schema import bson_records
 from tests.support import chain
 from tests.support.classified import ZTF, Stored, classify, scratch_database, store
@@ -258,6 +260,29 @@ def test_alerts_that_mongodb_lost_are_no_alerts_that_do_not_pass(database: Any, 
     monkeypatch.setattr(evaluate, "run_pipeline", lose)
     with pytest.raises(Exception, match="lost the alerts"):
         Evaluator(database).evaluate(records(alerts(2)), [GOOD])
+
+
+@pytest.mark.parametrize(("comes_back", "raised"), [(True, 0), (False, evaluate.MAX_LOSSES)])
+def test_one_during_which_mongodb_is_lost_again_and_again_is_at_fault(
+    database: Any, monkeypatch: pytest.MonkeyPatch, comes_back: bool, raised: int
+) -> None:
+    run, killer, ran = evaluate.run_pipeline, make("killer", EVERYTHING, annotations={"kills": {"$literal": 1}}), []
+
+    def die(collection: Any, stages: Any, *given: Any) -> Any:
+        if "kills" not in str([bson.decode(stage.raw) for stage in stages]):
+            return run(collection, stages, *given)
+        ran.append(1)
+        raise LostConnection("gone") if comes_back else AutoReconnect("gone")
+
+    monkeypatch.setattr(evaluate, "run_pipeline", die)
+    evaluator, given = Evaluator(database), records(alerts(2))
+    for _ in range(raised):
+        with pytest.raises(AutoReconnect):
+            evaluator.evaluate(given, [killer, GOOD])
+    matches, (failure,) = evaluator.evaluate(given, [killer, GOOD])
+    assert "was lost 3 times" in failure.reason
+    assert [match.filter for match in matches] == [GOOD, GOOD]
+    assert len(ran) == evaluate.MAX_LOSSES
 
 
 @pytest.mark.parametrize("name", ["calc", "pairs", "oid", "deepann"])

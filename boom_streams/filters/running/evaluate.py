@@ -168,6 +168,8 @@ class Evaluator:
                     held += sum(map(len, answer.found.values()))
                     if held > MAX_HELD and len(records) > 1:
                         raise TooMuch(f"annotations of {len(records)} alerts have more than {MAX_HELD} bytes")
+        for failure in failures:  # who switches it on again may have put it right
+            self._losses.pop((failure.filter.id, failure.filter.fid), None)
         return [match for several in matches for match in several], failures
 
     def _group(self, records: Mapping[int, Record], filters: Sequence[Filter]) -> Generator[tuple[int, _Answer]]:
@@ -206,22 +208,20 @@ class Evaluator:
             first = [] if len(some) == stored else [{"$match": {"_id": {"$in": list(some)}}}]
             return run_pipeline(held.collection, first + stages, len(some), self._timeout)
 
+        if self._losses[key] >= MAX_LOSSES:
+            return _Answer({}, f"MongoDB was lost {MAX_LOSSES} times in a row while it ran")
         try:
             answer = _narrow(run, candids)
-        except LostConnection as error:
+        except LostConnection:
             held.lost = True
             self._losses[key] += 1
-            if self._losses[key] < MAX_LOSSES:
-                return None
-            answer = _Answer({}, f"{error}, {MAX_LOSSES} times")
+            return None
         except StuckError as error:
             held.stuck = True
-            answer = _Answer({}, str(error))
+            return _Answer({}, str(error))
         except ConnectionFailure:
             self._losses[key] += 1
-            if self._losses[key] <= MAX_LOSSES:
-                raise
-            answer = _Answer({}, f"MongoDB was lost {MAX_LOSSES} times while it ran")
+            raise
         self._losses.pop(key, None)
         return answer
 
