@@ -89,13 +89,15 @@ def test_a_night_from_nothing_to_what_passed(root: Path, shared: Path, data_dir:
     assert (alerts, enriched, classified, dead) == (110, 110, 110, 0)
     assert 0 < filtered < 110
     assert "objectId" in output
-    rows = re.findall(r"│ ZTF\w+ +│ +(\d+) +│", output)
+    rows = re.findall(r"│ (ZTF\w+) +│ +(\d+) +│", output)
     assert len(set(rows)) == filtered
     assert (data_dir / "demo/20211121_snappy.html").resolve().as_uri() in output
     page = parse((data_dir / "demo/20211121_snappy.html").read_text())
     cards = page.all("article", "card")
-    assert [card["id"] for card in cards] == [f"alert-{candid}" for candid in dict.fromkeys(rows)]
-    assert sum(len(card.all("h4")) for card in cards) == len(rows), "each row's filter is on its alert's card"
+    alerts_of = {name: {candid for of, candid in rows if of == name} for name, _ in rows}
+    assert [card.one("h2").text for card in cards] == list(alerts_of), "a card an object"
+    for card, candids in zip(cards, alerts_of.values(), strict=True):
+        assert all(candid in card.text for candid in candids), "with all its alerts"
     assert all(len(card.all("img")) == 3 and card.all("svg", "curve") for card in cards)
 
 

@@ -1,24 +1,33 @@
-"""HTML as a tree, for tests of pages."""
+"""Pages as browsers read them, for tests: whatever HTML 5 calls an error fails."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
 
-_VOID = {"meta", "link", "img", "br", "hr", "input"}
+import html5lib
+from bs4 import BeautifulSoup, Tag
+
+__all__ = ["Node", "parse"]
 
 
-@dataclass
 class Node:
     """An element."""
 
-    tag: str
-    attributes: dict[str, str] = field(default_factory=dict)
-    children: list[Node | str] = field(default_factory=list)
+    def __init__(self, element: Tag) -> None:
+        self._element = element
 
     def __getitem__(self, name: str) -> str:
         return self.attributes[name]
+
+    @property
+    def tag(self) -> str:
+        """Its name."""
+        return self._element.name
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Values by name."""
+        return {name: " ".join(v) if isinstance(v, list) else v for name, v in self._element.attrs.items()}
 
     @property
     def classes(self) -> list[str]:
@@ -28,15 +37,12 @@ class Node:
     @property
     def text(self) -> str:
         """All its text, with single spaces."""
-        parts = (child if isinstance(child, str) else child.text for child in self.children)
-        return " ".join(" ".join(parts).split())
+        text = self._element.string if self.tag in ("script", "style") else self._element.get_text(" ")
+        return " ".join((text or "").split())
 
     def walk(self) -> Iterator[Node]:
         """All elements in it."""
-        for child in self.children:
-            if isinstance(child, Node):
-                yield child
-                yield from child.walk()
+        return (Node(found) for found in self._element.find_all(True))
 
     def all(self, tag: str, cls: str = "") -> list[Node]:
         """Elements in it of a tag, and a class if one is named."""
@@ -48,33 +54,7 @@ class Node:
         return found
 
 
-class _Builder(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.root = Node("")
-        self.open = [self.root]
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        node = Node(tag, {name: value or "" for name, value in attrs})
-        self.open[-1].children.append(node)
-        if tag not in _VOID:
-            self.open.append(node)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.open[-1].children.append(Node(tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        closed = self.open.pop()
-        assert closed.tag == tag, f"</{tag}> closes <{closed.tag}>"
-
-    def handle_data(self, data: str) -> None:
-        self.open[-1].children.append(data)
-
-
 def parse(html: str) -> Node:
-    """Tree of a page whose every element is closed; anything else fails."""
-    builder = _Builder()
-    builder.feed(html)
-    builder.close()
-    assert len(builder.open) == 1, [node.tag for node in builder.open]
-    return builder.root
+    """Tree of a page that is valid: `html5lib` raises `ParseError` of any other."""
+    html5lib.HTMLParser(strict=True).parse(html)
+    return Node(BeautifulSoup(html, "html5lib"))
