@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +16,12 @@ import fastavro
 import numpy as np
 import pytest
 from astropy.io import fits
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from boom_streams.avro import containers, schemas
 from boom_streams.avro.numbers import encode_long
+from boom_streams.errors import BadRecord
 from tests.support import ztf_packets
 from tests.support.cost import cost
 
@@ -179,3 +184,27 @@ def test_a_large_block_gives_all_its_records() -> None:
     parts, damage = containers.split(written(schema, [(4, one + small + one + small)]))
     assert damage is None
     assert [len(part) - len(parts[1]) for part in parts] == [len(one) + 2 - len(small), 0, len(one) + 2 - len(small), 0]
+
+
+DAMAGED = written(NULLABLE, [(1, deflated(listing(NULLABLE, b"\2" + bytes(len(POINT["fields"])), 300)))], "deflate")
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.booleans(),
+    st.lists(st.tuples(st.integers(1, 400), st.integers(0, 255)), max_size=4),
+    st.one_of(st.none(), st.integers(1, 400)),
+)
+def test_no_damage_takes_memory_beyond_the_budget(packed: bool, edits: list[tuple[int, int]], cut: int | None) -> None:
+    source = containers.single_record(DAMAGED)[0].json
+    data = bytearray(DAMAGED if packed else written(source, [(1, containers.single_record(DAMAGED)[1])]))
+    for place, value in edits:  # counted from the end: the schema is much of the rest
+        data[-place] = value
+    tracemalloc.start()
+    try:
+        for function in (containers.split, containers.read_one):
+            with contextlib.suppress(BadRecord):
+                function(bytes(data[: None if cut is None else -cut]))  # type: ignore[operator]
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()

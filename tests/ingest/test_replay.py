@@ -125,7 +125,7 @@ def test_an_alert_at_a_cell_edge_leaves_its_position_next_door(settings: Setting
     own = {candids([m])[0]: m.partition() for m in raw(settings)}
     for message in margins:
         position = bson.decode(message.value())
-        assert set(position) == {"survey", "objectId", "candid", "jd", "ra", "dec"}
+        assert set(position) == {"v", "survey", "objectId", "candid", "jd", "ra", "dec"}
         assert message.partition() != own[position["candid"]]
         assert message.partition() == partitions.raw_partition(message.key(), 4)
 
@@ -201,6 +201,24 @@ def test_a_broken_archive_is_reported_and_what_came_before_is_kept(settings: Set
     assert found == list(range(len(found)))
     assert len(found) == counts.alerts >= 5
     assert len(counts.problems) == 1
+
+
+def test_hostile_names_in_an_archive_cost_only_their_members(settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "night.tar.gz"
+    with tarfile.open(path, "w:gz", encoding="utf-8", errors="surrogateescape") as archive:
+        for number, name in enumerate(
+            ("1.avro", "\udcff\udcfe.avro", "n" * 300_000 + ".avro", "[/bold].avro", "5.avro")
+        ):
+            info = tarfile.TarInfo(name)
+            data = container(alert(number))
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    ran = CliRunner().invoke(cli, ["replay", "ztf", "--quiet", str(path)], env=environment(settings))
+    assert "3 alerts" in ran.output
+    assert "\\xff\\xfe.avro: passed over: its name is not UTF-8" in ran.output
+    assert "passed over: its name, or what comes with it, has" in ran.output
+    assert len(ran.output) < 3000
+    assert candids(raw(settings)) == [0, 3, 4]
 
 
 def test_progress_ends_at_the_total(settings: Settings, tmp_path: Path) -> None:
