@@ -68,12 +68,13 @@ class BoomApp(faust.App):
         return BoundedQueue(maxsize=maxsize, flow_control=self.flow_control, clear_on_resume=clear_on_resume)
 
     async def on_first_start(self) -> None:
-        """Create missing topics and indexes, unless ``BOOM_INIT=0``, and open what only a worker may touch."""
+        """Check the archive, create what is missing unless ``BOOM_INIT=0``, and open what only a worker may touch."""
         try:
-            if self.boom.init:
-                from boom_streams.operate.prepare import initialise
+            from boom_streams.operate.prepare import check_archive, initialise
 
-                archive = not all(stage.without_archive for stage in stages_of(self.boom.role))
+            archive = not all(stage.without_archive for stage in stages_of(self.boom.role))
+            await asyncio.to_thread(check_archive, self.boom, needed=archive)
+            if self.boom.init:
                 for change in await asyncio.to_thread(initialise, self.boom, archive=archive):
                     log.info("init: %s", change)
             locks.hold(self.boom.worker_folder, "worker", "APP_DATADIR")

@@ -9,6 +9,7 @@ from boom_streams.topologies.survey import COLLECTIONS
 __all__ = [
     "CATALOGS",
     "CATALOG_TILES",
+    "FORMATS",
     "PROBES",
     "changelog_topic",
     "collection",
@@ -21,11 +22,14 @@ __all__ = [
 #: Collections that say which catalogues there are, and that hold their packed tiles.
 CATALOGS, CATALOG_TILES = "catalogs", "catalog_tiles"
 
+#: Collection that says in which formats the others are.
+FORMATS = "formats"
+
 #: Collection that probes of MongoDB write to: one small document a machine.
 PROBES = "probes"
 
 _RESERVED = re.compile(
-    rf"{CATALOGS}|{CATALOG_TILES}|{PROBES}|filters|filters_.*|scratch_.*|.+_({'|'.join(COLLECTIONS)})",
+    rf"{CATALOGS}|{CATALOG_TILES}|{FORMATS}|{PROBES}|filters|filters_.*|scratch_.*|.+_({'|'.join(COLLECTIONS)})",
     re.IGNORECASE,
 )
 

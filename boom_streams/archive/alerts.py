@@ -11,6 +11,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
+from boom_streams.archive import formats
 from boom_streams.archive.filter_matches import match_document
 from boom_streams.archive.mongo import duplicates
 from boom_streams.archive.objects import from_archive, write_objects
@@ -36,6 +37,7 @@ class Archive:
     def __init__(self, database: Database[Document], surveys: Iterable[str]) -> None:
         self._database = database
         self._surveys = {name: get_survey(name) for name in surveys}
+        self._stated = False
 
     def write_enriched(self, values: Sequence[bytes]) -> Problems:
         """Store alerts and cutouts of enriched records.
@@ -95,6 +97,9 @@ class Archive:
         return {document.pop("_id"): document for document in found}
 
     def _collection(self, survey: str, kind: str) -> Collection[Document]:
+        if not self._stated:
+            formats.state(self._database, self._surveys)
+            self._stated = True
         return self._database[collection(survey, kind)]
 
     def _by_survey(self, values: Sequence[bytes], problems: Problems) -> dict[str, list[RawBSONDocument]]:

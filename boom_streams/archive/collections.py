@@ -9,6 +9,7 @@ from pymongo import ASCENDING, DESCENDING, GEOSPHERE, IndexModel
 from pymongo.database import Database
 from pymongo.errors import CollectionInvalid, OperationFailure
 
+from boom_streams.archive import formats
 from boom_streams.names import collection
 
 __all__ = ["ensure"]
@@ -34,7 +35,15 @@ _UNCOMPRESSED = {"wiredTiger": {"configString": "block_compressor=none"}}
 
 
 def ensure(database: Database[dict[str, Any]], surveys: Iterable[str]) -> list[str]:
-    """Create missing collections and indexes; say what was created."""
+    """Create missing collections and indexes, and say in which formats they are; tell what was created.
+
+    Raises
+    ------
+    FormatError
+        If another release wrote what is there.
+    """
+    surveys = list(surveys)
+    formats.state(database, surveys)
     changes = []
     existing = set(database.list_collection_names())
     for survey in surveys:

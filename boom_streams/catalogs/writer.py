@@ -11,7 +11,7 @@ from pymongo import ASCENDING, GEOSPHERE, IndexModel
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from boom_streams.archive import mongo
+from boom_streams.archive import formats, mongo
 from boom_streams.crossmatch.store import tile_key
 from boom_streams.errors import CatalogError
 from boom_streams.names import CATALOG_TILES, CATALOGS
@@ -49,6 +49,7 @@ class CatalogWriter:
         CatalogError
             If there is a collection of this name that no import has made.
         """
+        formats.state(self._database, ())
         known = self._catalogs.find_one({"_id": self._name})
         if known is None:
             if self._name in self._database.list_collection_names():

@@ -72,7 +72,7 @@ def import_catalog(
       boom-streams catalogs import Gaia_DR3 part1.parquet part2.parquet
       boom-streams catalogs import OLD old.csv --max-rejected 5
     """  # noqa: D301 - click needs the real backspace
-    from boom_streams.archive import mongo
+    from boom_streams.archive import formats
     from boom_streams.catalogs.importer import Import
     from boom_streams.catalogs.reader import check_format
     from boom_streams.cli.progress import steps
@@ -84,7 +84,7 @@ def import_catalog(
     catalog = _described(name)
     with steps(name, not quiet) as progress:
         report = Import(
-            mongo.database(settings),
+            formats.checked(settings),
             catalog,
             files,
             settings.data_dir,
@@ -101,14 +101,14 @@ def import_catalog(
 @command.command("list")
 def list_catalogs() -> None:
     """List all catalogues: those that are described, and those that are imported."""
-    from boom_streams.archive import mongo
+    from boom_streams.archive import formats
     from boom_streams.cli.tables import PlainTable, show
     from boom_streams.crossmatch import CatalogStore, load_descriptions
     from boom_streams.settings import current_settings
 
     settings = current_settings()
     described = load_descriptions(settings.catalogs_dir)
-    imported = {document["_id"]: document for document in CatalogStore(mongo.database(settings)).list_all()}
+    imported = {document["_id"]: document for document in CatalogStore(formats.checked(settings)).list_all()}
     table = PlainTable(f"catalogues; descriptions of your own are in {settings.catalogs_dir}")
     for column in ("name", "radius", "mode", "surveys", "version", "rows", "state", "about"):
         right = column in ("radius", "rows")

@@ -145,11 +145,11 @@ def deactivate(name: str) -> None:
 
 
 def _store() -> FilterStore:
-    from boom_streams.archive import mongo
+    from boom_streams.archive import formats
     from boom_streams.filters import FilterStore
     from boom_streams.settings import current_settings
 
-    return FilterStore(mongo.database(current_settings()))
+    return FilterStore(formats.checked(current_settings()))
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -33,11 +33,11 @@ def night_name(night: Sequence[Path]) -> str:
 
 def filter_descriptions(settings: Settings, survey: str) -> dict[str, str]:
     """What each filter that ran looks for, by name; of a suspended one, why."""
-    from boom_streams.archive.mongo import database
+    from boom_streams.archive.formats import checked
     from boom_streams.filters import FilterStore
 
     found = {}
-    for document in FilterStore(database(settings)).list_all(survey):
+    for document in FilterStore(checked(settings)).list_all(survey):
         suspended = document.get("suspended")
         if document.get("active") or suspended:
             found[document["name"]] = (
@@ -78,7 +78,7 @@ def save_page(page: str, target: Path) -> str:
 
 def _matches(settings: Settings, records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     from boom_streams.archive import read_matches
-    from boom_streams.archive.mongo import database
+    from boom_streams.archive.formats import checked
     from boom_streams.page import MOST
 
     found: dict[str, dict[str, Any]] = {}
@@ -88,19 +88,19 @@ def _matches(settings: Settings, records: Sequence[dict[str, Any]]) -> dict[str,
         mine = [r for r in records if r["survey"] == survey and (survey, r["objectId"]) in with_card]
         names = {passed["name"] for record in mine for passed in record["filters"]}
         programmes = _programmes(settings, survey, names)
-        found |= read_matches(database(settings), survey, [record["objectId"] for record in mine], programmes)
+        found |= read_matches(checked(settings), survey, [record["objectId"] for record in mine], programmes)
     return found
 
 
 def _programmes(settings: Settings, survey: str, names: Collection[str]) -> frozenset[int]:
     """Programmes that the filters see whose alerts are shown."""
     from boom_streams.access.permissions import check_permissions, everything_that
-    from boom_streams.archive.mongo import database
+    from boom_streams.archive.formats import checked
     from boom_streams.errors import FilterError
     from boom_streams.filters import FilterStore
 
     found = []
-    for document in FilterStore(database(settings)).list_all(survey):
+    for document in FilterStore(checked(settings)).list_all(survey):
         if document.get("name") in names:
             with contextlib.suppress(FilterError):
                 found.append(check_permissions(survey, document.get("permissions")))

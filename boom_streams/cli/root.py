@@ -24,6 +24,7 @@ COMMANDS = {
     "demo": "boom_streams.cli.demo",
     "services": "boom_streams.cli.services",
     "init": "boom_streams.cli.init",
+    "migrate": "boom_streams.cli.migrate",
     "models": "boom_streams.cli.models",
     "up": "boom_streams.cli.up",
     "download": "boom_streams.cli.download",

@@ -38,7 +38,7 @@ def command(choices: tuple[str, ...]) -> None:
     from boom_streams.cli.signals import on_signals
     from boom_streams.operate import layouts
     from boom_streams.operate.division import cores, divide
-    from boom_streams.operate.prepare import initialise
+    from boom_streams.operate.prepare import check_archive, initialise
     from boom_streams.operate.supervise import Exit, Supervisor
     from boom_streams.settings import current_settings
 
@@ -54,6 +54,7 @@ def command(choices: tuple[str, ...]) -> None:
             err=True,
         )
 
+    check_archive(settings, needed=False)
     if settings.init:
         for change in initialise(settings):
             echo(change)

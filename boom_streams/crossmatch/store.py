@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 from pymongo.database import Database
 
+from boom_streams.archive import formats
 from boom_streams.crossmatch.description import Catalog
 from boom_streams.names import CATALOG_TILES, CATALOGS
 
@@ -44,13 +45,21 @@ class CatalogStore:
     def __init__(self, database: Database[dict[str, Any]]) -> None:
         self._catalogs = database[CATALOGS]
         self._tiles = database[CATALOG_TILES]
+        self._database = database
+        self._checked = False
 
     def load(self, survey: str | None = None) -> list[Imported]:
         """Catalogues in their active versions, by name; if a survey is named, those that its alerts are matched with.
 
         A version is taken off the `versions` before the first of its tiles is deleted: tiles that were read before this
         call are all that there are if their version is among them.
+
+        Raises
+        ------
+        FormatError
+            If another release wrote them.
         """
+        self._check()
         query: dict[str, Any] = {"version": {"$exists": True}}
         if survey is not None:
             query["description.surveys"] = {"$in": [survey.upper(), []]}
@@ -63,8 +72,14 @@ class CatalogStore:
         return {document["_id"]: bytes(document["data"]) for document in found}
 
     def list_all(self) -> list[dict[str, Any]]:
-        """Documents of all imported catalogues, by name."""
+        """Documents of all imported catalogues, by name; `FormatError` if another release wrote them."""
+        self._check()
         return list(self._catalogs.find({"version": {"$exists": True}}).sort("_id", 1))
+
+    def _check(self) -> None:
+        if not self._checked:
+            formats.check(self._database, ())
+            self._checked = True
 
 
 def _imported(document: Mapping[str, Any]) -> Imported | None:

@@ -30,6 +30,7 @@ __all__ = [
     "members",
     "move",
     "offsets",
+    "refuse_workers",
     "roles_of",
     "topics_of",
 ]
@@ -126,6 +127,17 @@ def _members(settings: Settings, groups: list[str]) -> dict[str, int]:
     return counts
 
 
+def refuse_workers(settings: Settings) -> None:
+    """Raise `BoomError` if a worker of either layout runs."""
+    busy = members(settings)
+    if busy:
+        listed = ", ".join(f"{group} ({count})" for group, count in busy.items())
+        raise BoomError(
+            f"workers are still members of {listed}; stop them all first (one that was killed leaves "
+            f"after {settings.session_timeout:g} s)"
+        )
+
+
 def move(settings: Settings, layout: str) -> list[str]:
     """Move the committed offsets to a layout; the groups of the other are deleted.
 
@@ -139,13 +151,7 @@ def move(settings: Settings, layout: str) -> list[str]:
     BoomError
         If a group still has members, or both layouts have offsets.
     """
-    busy = members(settings)
-    if busy:
-        listed = ", ".join(f"{group} ({count})" for group, count in busy.items())
-        raise BoomError(
-            f"workers are still members of {listed}; stop them all first (one that was killed leaves "
-            f"after {settings.session_timeout:g} s)"
-        )
+    refuse_workers(settings)
     other = "all" if layout == "roles" else "roles"
     old, present = offsets(settings, other), offsets(settings, layout)
     if not old:

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
-from boom_streams.archive import ensure, mongo
+from pymongo.errors import PyMongoError
+
+from boom_streams.archive import ensure, formats, mongo
 from boom_streams.kafka.topics import ensure_topics
 from boom_streams.settings import Settings
 
-__all__ = ["initialise"]
+__all__ = ["check_archive", "initialise"]
+
+
+def check_archive(settings: Settings, *, needed: bool = True) -> None:
+    """Make sure that this release may use the archive.
+
+    Parameters
+    ----------
+    settings
+        Where MongoDB is.
+    needed
+        MongoDB must answer; else it is looked at only if it does.
+
+    Raises
+    ------
+    FormatError
+        If another release wrote it; says what helps.
+    """
+    try:
+        formats.check(mongo.database(settings), settings.surveys)
+    except PyMongoError:
+        if needed:
+            raise
 
 
 def initialise(settings: Settings, *, archive: bool = True) -> list[str]:
@@ -23,6 +47,9 @@ def initialise(settings: Settings, *, archive: bool = True) -> list[str]:
     ------
     ServiceError
         If a topic has the wrong number of partitions, a permission is missing, or a server is away.
+    FormatError
+        If another release wrote the archive.
     """
+    check_archive(settings, needed=archive)
     changes = ensure_topics(settings)
     return [*changes, *ensure(mongo.database(settings), settings.surveys)] if archive else changes

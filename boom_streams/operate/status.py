@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import PyMongoError
 
 from boom_streams import names
-from boom_streams.archive import mongo
+from boom_streams.archive import formats, mongo
 from boom_streams.crossmatch import CatalogStore, load_descriptions
-from boom_streams.errors import BoomError, CatalogError, ServiceError
+from boom_streams.errors import BoomError, CatalogError, FormatError, ServiceError
 from boom_streams.filters import FilterStore
 from boom_streams.kafka.clients import partition_counts
 from boom_streams.kafka.offsets import committed, watermarks
@@ -132,6 +132,11 @@ def _archive(settings: Settings, report: dict[str, Any]) -> None:
                 else:
                     hint = "create it with `boom-streams init`"
                     report["missing"].append(f"collection {name} does not exist; {hint}")
+        try:
+            formats.check(database, settings.surveys)
+        except FormatError as error:
+            report["missing"].append(str(error))
+            return
         try:
             report["without"] += _absent_catalogs(settings, CatalogStore(database))
         except CatalogError as error:

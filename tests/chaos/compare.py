@@ -18,6 +18,7 @@ import bson
 
 from boom_streams import names
 from boom_streams.archive import mongo
+from boom_streams.errors import BoomError
 from boom_streams.kafka.clients import partition_counts
 from boom_streams.kafka.offsets import watermarks
 from boom_streams.kafka.reading import headers_of, scan
@@ -241,8 +242,8 @@ def compare_tables(what: str, expected: Table, found: Table) -> Row:
 
 
 def _explain(one: bytes | None, other: bytes | None) -> str:
-    """Both values of a cell, which are BSON behind a format byte."""
+    """Both values, if they are of a cell."""
     try:
-        return "".join(f"\n      {bson.decode(value[1:])}"[:400] for value in (other, one) if value)
-    except bson.errors.InvalidBSON:
+        return "".join(f"\n      {cells.objects_in(value)}"[:400] for value in (other, one) if value)
+    except (bson.errors.InvalidBSON, BoomError):
         return ""
