@@ -57,11 +57,16 @@ def expected(surveys: Iterable[str]) -> list[Kept]:
 
 
 def found(database: Database[dict[str, Any]], surveys: Iterable[str]) -> dict[Kept, dict[str, Any]]:
-    """The broker's collections that there are, and what ``formats`` says of each."""
+    """Collections that have documents or of which ``formats`` says something, and what it says."""
     present = set(database.list_collection_names())  # before what is said of them: that is written first
     said = {document["_id"]: document for document in database[names.FORMATS].find()}
-    there = [each for each in expected(surveys) if each.name in present]
-    return {each: said.get(each.name, {"_id": each.name, "version": 1}) for each in there}
+    there = {}
+    for each in expected(surveys):
+        if each.name in said:
+            there[each] = said[each.name]
+        elif each.name in present and database[each.name].find_one({}, {"_id": 1}) is not None:
+            there[each] = {"_id": each.name, "version": 1}
+    return there
 
 
 def check(database: Database[dict[str, Any]], surveys: Iterable[str]) -> None:

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import bson
 import pytest
-from click.testing import CliRunner
 
 from boom_streams import names
 from boom_streams.archive import formats, mongo
-from boom_streams.cli import cli
 from boom_streams.errors import FormatError
 from boom_streams.kafka.reading import scan
+from boom_streams.kafka.writer import Writer
 from boom_streams.operate import dead_letters
 from boom_streams.operate.prepare import initialise
 from boom_streams.operate.status import lag
-from boom_streams.operate.supervise import Supervisor, environment
+from boom_streams.operate.supervise import Exit, Supervisor
 from boom_streams.schema import bson_records
 from boom_streams.schema.filtered import decode_filtered
 from boom_streams.settings import Settings
-from boom_streams.settings import settings as boom_settings
+from boom_streams.surveys import get_survey
 from boom_streams.topologies.survey import ROLES
 from tests.conftest import MakeSettings, own_settings
+from tests.support.commands import run
+from tests.support.waiting import wait_for
 from tests.upgrade.load import Target, create_topics, fill_collections, load, produce
 from tests.upgrade.sample import DATA, read, unpack_workers
 
@@ -73,7 +76,7 @@ def upgraded(request: pytest.FixtureRequest, make: MakeSettings) -> Upgraded:
         unpack_workers(FOLDER, settings.data_dir / "workers")
     with pytest.raises(FormatError) as refusal:
         initialise(settings)
-    planned, said = boom(settings, "migrate", "--dry-run"), boom(settings, "migrate", "--quiet")
+    planned, said = run(settings, "migrate", "--dry-run"), run(settings, "migrate", "--quiet")
     work(settings)
     return Upgraded(settings, str(refusal.value), planned, said)
 
@@ -92,15 +95,6 @@ def fresh(make: MakeSettings) -> Settings:
 
 def target(settings: Settings) -> Target:
     return Target(settings.kafka, settings.mongo_uri.get_secret_value(), settings.mongo_db, settings.topic_prefix)
-
-
-def boom(settings: Settings, *arguments: str, code: int = 0) -> str:
-    """What a command prints."""
-    boom_settings.cache_clear()
-    result = CliRunner().invoke(cli, arguments, env=environment(settings))
-    boom_settings.cache_clear()
-    assert result.exit_code == code, result.output
-    return result.output
 
 
 def work(settings: Settings) -> None:
@@ -134,7 +128,7 @@ def test_before_it_is_migrated_the_archive_is_refused_with_the_command(upgraded:
 def test_migrate_says_what_it_does(upgraded: Upgraded) -> None:
     assert "would be done: ZTF_alerts_aux: step 1, " in upgraded.planned
     assert upgraded.said == upgraded.planned.replace("would be done", "done")
-    assert "nothing to do" in boom(upgraded.settings, "migrate")
+    assert "nothing to do" in run(upgraded.settings, "migrate")
     database = mongo.database(upgraded.settings)
     formats.check(database, ["ZTF"])
     said = {document["_id"]: document for document in database[names.FORMATS].find()}
@@ -170,3 +164,27 @@ def comparable(document: Any) -> Any:
     if isinstance(document, dict):
         return {name: comparable(value) for name, value in document.items() if name not in PROCESSING}
     return [comparable(value) for value in document] if isinstance(document, list) else document
+
+
+def test_a_worker_that_meets_a_newer_record_ends_with_a_sentence_and_skips_nothing(make: MakeSettings) -> None:
+    settings = make(partitions=1)
+    initialise(settings)
+    topic = names.topic("ZTF", "classified", settings.topic_prefix)
+    stated = bson_records.stated(get_survey("ZTF"))
+    writer = Writer(settings)
+    writer.send(topic, bson.encode({"survey": "ZTF", **stated, "v": 99}), b"newer", 0)
+    writer.finish()
+    with Supervisor(settings, {"sink": 1}) as supervisor:
+        exits: list[Exit] = []
+        wait_for(lambda: exits.extend(supervisor.poll()) or len(exits) > 1, seconds=90.0)  # it was started again
+        output = supervisor.log_file("sink", 0).read_text()
+        journal = json.loads((supervisor.data_folder("sink", 0) / "journal.json").read_text())
+    assert {exited.code for exited in exits} == {1}
+    (sentence, *_) = [line for line in output.splitlines() if "sink_classified ends at" in line]
+    assert topic in sentence
+    assert "were written by a newer release" in sentence
+    assert "upgrade boom-streams" in sentence
+    assert "Traceback" not in output
+    assert journal["deaths"] == {}, "the record is blamed for the end of the worker"
+    assert dead_letters.letters(settings) == []
+    assert lag(settings)["sink", topic] == 1
