@@ -50,6 +50,7 @@ def initialise(settings: Settings, *, archive: bool = True) -> list[str]:
     FormatError
         If another release wrote the archive.
     """
-    check_archive(settings, needed=archive)
+    if archive:
+        check_archive(settings)
     changes = ensure_topics(settings)
     return [*changes, *ensure(mongo.database(settings), settings.surveys)] if archive else changes

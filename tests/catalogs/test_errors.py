@@ -73,7 +73,7 @@ def test_an_error_leaves_the_old_version(here: Here, change: str, reason: str) -
     with pytest.raises(CatalogError, match=reason):
         here.run(*broken(here, change))
     assert (here.store.list_all(), here.tiles()) == (before, tiles)
-    assert set(here.database.list_collection_names()) == {"STARS", "catalogs", "catalog_tiles"}
+    assert set(here.database.list_collection_names()) == {"STARS", "catalogs", "catalog_tiles", "formats"}
     assert here.database["STARS"].count_documents({}) == 30
     assert not list((here.folder / "data" / "catalogs").iterdir())
 
@@ -164,7 +164,7 @@ def check_old_then_new(here: Here, before: Report) -> None:
     after = here.run(STARS, here.stars("1,2,78,3"))
     assert here.versions("STARS") == (after.version, before.version)
     assert set(here.tiles()) == {f"STARS/{before.version}", f"STARS/{after.version}"}
-    assert set(here.database.list_collection_names()) == {"STARS", "catalogs", "catalog_tiles"}
+    assert set(here.database.list_collection_names()) == {"STARS", "catalogs", "catalog_tiles", "formats"}
     assert here.database["STARS"].count_documents({}) == 31
     assert not list((here.folder / "data" / "catalogs").iterdir())
 

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from pydantic import SecretStr
 
 from boom_streams import names
-from boom_streams.archive import mongo
+from boom_streams.archive import ensure, mongo
 from boom_streams.cli import cli
 from boom_streams.errors import BoomError
 from boom_streams.filters import FilterStore
@@ -186,6 +186,7 @@ def test_ctrl_c_shows_what_has_come(settings: Settings) -> None:
 
 
 def test_the_page_has_a_card_an_alert(settings: Settings, tmp_path: Path) -> None:
+    ensure(mongo.database(settings), ["ZTF"])
     mongo.database(settings)["ZTF_alerts_aux"].insert_one(
         {"_id": "ZTF21abcde01", "cross_matches": {"NED": [{"_id": "NGC 1", "distance_arcsec": 2.0}]}}
     )
