@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from benchmarks import catalogs, sampler
 from benchmarks.filters import activate
-from benchmarks.measure import Usage, between, usage
+from benchmarks.measure import Usage, between, together, usage
 from benchmarks.night import Night
 from boom_streams import names, services
 from boom_streams.archive import mongo
@@ -190,6 +190,13 @@ class Chain:
             raise BoomError(f"not every alert went through: of {alerts}, {cost.records}")
         return cost
 
+    def idle(self, seconds: float) -> dict[str, float]:
+        """CPU milliseconds a second of each process while nothing comes in."""
+        time.sleep(3.0)  # commits and timers of the last alerts
+        before = self._usage()
+        time.sleep(seconds)
+        return {name: ms / seconds for name, ms in between(before, self._usage()).items()}
+
     def marks(self) -> Marks:
         """First and next offsets of the stages' topics."""
         topics = [names.topic("ZTF", stage, self.settings.topic_prefix) for stage in TOPICS]
@@ -209,7 +216,7 @@ class Chain:
         while True:
             self._check()
             with suppress(ServiceError):  # a Kafka that has just started takes its time with the first group
-                if len(layouts.members(self.settings)) == len(ROLES):
+                if len(layouts.members(self.settings)) == sum(self._supervisor.workers.values()):
                     return
             if time.monotonic() > deadline:
                 raise BoomError(f"the workers do not start{self._logs()}")
@@ -221,18 +228,18 @@ class Chain:
 
     def _logs(self) -> str:
         """Return the ends of the workers' logs, which are about to be removed."""
-        logs = {role: self._supervisor.log_file(role, 0) for role in ROLES}
-        ends = {role: file.read_text()[-1500:] for role, file in logs.items() if file.exists()}
-        return "".join(f"\n--- {role}\n{text}" for role, text in ends.items() if text)
+        logs = [self._supervisor.log_file(*each) for each in self._supervisor.members()]
+        ends = {file.stem: file.read_text()[-1500:] for file in logs if file.exists()}
+        return "".join(f"\n--- {name}\n{text}" for name, text in ends.items() if text)
 
     def _usage(self) -> dict[str, Usage]:
         assert self._replayer is not None
         assert self._endpoints.kafka_pid is not None
         assert self._endpoints.mongod_pid is not None
-        pids = {"replay": self._replayer.pid}
-        pids |= {role: self._supervisor.pids(role)[0] for role in ROLES}
-        pids |= {"kafka": self._endpoints.kafka_pid, "mongod": self._endpoints.mongod_pid}
-        return {name: usage(pid) for name, pid in pids.items()}
+        pids = {"replay": [self._replayer.pid]}
+        pids |= {role: self._supervisor.pids(role) for role in ROLES}
+        pids |= {"kafka": [self._endpoints.kafka_pid], "mongod": [self._endpoints.mongod_pid]}
+        return {name: together(map(usage, members)) for name, members in pids.items()}
 
     def _replay(self, paths: Sequence[Path], rate: float | None) -> subprocess.Popen[str]:
         process = self._replayer

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Usage", "between", "machine", "usage"]
+__all__ = ["Usage", "between", "machine", "together", "usage"]
 
 _TICK_MS = 1000.0 / os.sysconf("SC_CLK_TCK")
 
@@ -49,6 +49,12 @@ def usage(pid: int) -> Usage:
             if index == 0:
                 raise ProcessLookupError(f"process {pid} has ended") from None
     return Usage(cpu, peak)
+
+
+def together(members: Iterable[Usage]) -> Usage:
+    """Usage of several processes: CPU time of all, memory of the largest."""
+    found = list(members)
+    return Usage(sum(each.cpu_ms for each in found), max(each.peak_mib for each in found))
 
 
 def between(before: Mapping[str, Usage], after: Mapping[str, Usage]) -> dict[str, float]:

@@ -16,10 +16,13 @@ from benchmarks.chain import Chain, Cost, running_services
 from boom_streams.services.state import Endpoints
 from boom_streams.settings import Settings, load_settings
 
-__all__ = ["Figures", "HistoryCost", "Plan", "Say", "execute"]
+__all__ = ["Figures", "HistoryCost", "Load", "Plan", "Say", "execute"]
 
 #: Times the history of a packet, and how many alerts are enough to measure it.
 _FACTORS, _FACTOR_ALERTS = (1, 3, 10), 1000
+
+#: Parts of the full rate at which an alert's cost is measured, and for how long each, seconds; then without alerts.
+_LOADS, _LOAD_SECONDS, _IDLE_SECONDS = {"a half": 0.5, "a tenth": 0.1}, 60.0, 20.0
 
 #: History points of the longest packets, and number of such alerts.
 _LONG_POINTS, _LONG_ALERTS = 2500, 400
@@ -63,6 +66,16 @@ class HistoryCost:
     """Bytes an object in the archive, before compression."""
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What an alert costs at a part of the full rate."""
+
+    name: str
+    rate: float
+    """Alerts a second that came in."""
+    cost: Cost
+
+
 @dataclass(slots=True)
 class Figures:
     """What was measured."""
@@ -73,6 +86,10 @@ class Figures:
     yardstick: list[dict[str, float]] = field(default_factory=list)
     """Speed of the machine before each run and after the last, see `benchmarks.yardstick`."""
     latency: latencies.Latency | None = None
+    loads: list[Load] = field(default_factory=list)
+    """Runs at a part of the full rate."""
+    idle: dict[str, float] = field(default_factory=dict)
+    """CPU milliseconds a second of each process while nothing comes in."""
     profile: dict[str, profiles.Profile] = field(default_factory=dict)
     history: list[HistoryCost] = field(default_factory=list)
     crossmatch: list[catalogs.Crossmatch] = field(default_factory=list)
@@ -108,7 +125,8 @@ def execute(plan: Plan, say: Say, show: Callable[[Figures, str], None]) -> Figur
             bench.forget_catalogs()
         show(figures, "catalogs")
         if plan.latency:
-            figures.latency = bench.latency(alerts, figures.costs[plan.sets[0]])
+            full = sorted(cost.per_second for cost in figures.costs[plan.sets[0]])[plan.runs // 2]
+            bench.loads(alerts, full, figures)
             show(figures, "latency")
         if plan.profile:
             figures.profile = bench.profile(alerts)
@@ -155,15 +173,23 @@ class _Bench:
         """Run once at full speed."""
         return self._run(doing, alerts, alerts.files(self.plan.alerts), filters)
 
-    def latency(self, alerts: night.Night, costs: Sequence[Cost]) -> latencies.Latency:
-        """Run at half the full rate, and compare the records' timestamps."""
-        rate = sorted(cost.per_second for cost in costs)[len(costs) // 2] / 2
+    def loads(self, alerts: night.Night, full: float, figures: Figures) -> None:
+        """Run at parts of the full rate, then idle; latencies are of half the rate."""
         files = alerts.files(self.plan.alerts)
-        with self._chain(f"latency at {rate:.0f} alerts/s", self.plan.sets[0]) as chain:
+        with self._chain("at a part of the full rate", self.plan.sets[0]) as chain:
             chain.warm_up(alerts)
-            marks = chain.marks()
-            chain.run(files, self._progress(f"latency at {rate:.0f} alerts/s", len(files)), rate)
-            return latencies.collect(chain.settings, marks, rate)
+            for name, part in _LOADS.items():
+                rate = full * part
+                count = min(len(files), int(rate * _LOAD_SECONDS))
+                doing = f"{name} of the full rate, {rate:.0f} alerts/s"
+                marks = chain.marks()
+                chosen, files = files[:count], files[count:]
+                cost = chain.run(chosen, self._progress(doing, len(chosen)), rate)
+                figures.loads.append(Load(name, rate, cost))
+                if figures.latency is None:
+                    figures.latency = latencies.collect(chain.settings, marks, rate)
+            self.say("idle")
+            figures.idle = chain.idle(_IDLE_SECONDS)
 
     def profile(self, alerts: night.Night) -> dict[str, profiles.Profile]:
         """Run once more, sampled."""

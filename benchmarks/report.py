@@ -109,6 +109,22 @@ def _latency(figures: Figures) -> None:
     table.add_row("classified", str(found.alerts), *(f"{x:.0f}" for x in found.classified))
     table.add_row("filtered", str(found.passed), *(f"{x:.0f}" for x in found.filtered))
     _print(table)
+    _loads(figures)
+
+
+def _loads(figures: Figures) -> None:
+    full = next(iter(figures.costs.values()))
+    usual = median(cost.total_ms for cost in full)
+    table = Table(title="CPU ms an alert at a part of the full rate, and ms a second without alerts")
+    for column in ("load", "alerts/s", *PROCESSES, "total", "times the full load's"):
+        table.add_column(column, justify="left" if column == "load" else "right")
+    for load in figures.loads:
+        cells = (f"{load.cost.cpu_ms[process]:.2f}" for process in PROCESSES)
+        times = f"{load.cost.total_ms / usual:.2f}"
+        table.add_row(load.name, f"{load.rate:.0f}", *cells, f"{load.cost.total_ms:.2f}", times)
+    idle = (f"{figures.idle[process]:.0f}" for process in PROCESSES)
+    table.add_row("idle", "0", *idle, f"{sum(figures.idle.values()):.0f}", "")
+    _print(table)
 
 
 def _catalogs(figures: Figures) -> None:

@@ -151,7 +151,7 @@ def build_app(
             notes=notes,
             tables=[tables[name] for name in stage.tables],
             batch_size=settings.batch_size,
-            batch_ms=settings.batch_ms,
+            batch_ms=settings.batch_ms if stage.gathers else settings.batch_ms // 10,
         )
         for stage in stages
     }

@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path(".boom"), description="Local services' data and workers' RocksDB folders.")
     catalogs_dir: Path = Field(Path("catalogs"), description="Your descriptions of catalogues, a TOML file each.")
     batch_size: int = Field(500, ge=1, description="Most records that a stage handles at once.")
-    batch_ms: int = Field(100, ge=1, description="Longest wait for a batch to fill, milliseconds.")
+    batch_ms: int = Field(300, ge=10, description="Longest wait for a batch to fill, milliseconds.")
     session_timeout: float = Field(10.0, gt=0, description="Seconds after which a silent worker is replaced.")
     history_days: float = Field(365.0, gt=0, description="Days of light curve kept in flight.")
     archive_patience: float = Field(

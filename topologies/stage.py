@@ -37,6 +37,8 @@ class Stage:
         What an alert costs it, CPU milliseconds: workers are divided by it.
     key
         What its source is keyed by.
+    gathers
+        Its batches wait for more records; what they make comes together, and need not be waited for again.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Stage:
     without_archive: bool = False
     cpu_ms: float = 1.0
     key: str = "object"
+    gathers: bool = False
 
     @property
     def collections(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ STAGES = (
         without_archive=True,
         cpu_ms=1.0,
         key="sky cell",
+        gathers=True,
     ),
     Stage(
         "classify",
@@ -61,6 +62,7 @@ STAGES = (
         reads=("<SURVEY>_alerts_aux",),
         writes=("<SURVEY>_alerts", "<SURVEY>_alerts_aux"),
         cpu_ms=0.4,
+        gathers=True,
     ),
     Stage(
         "sink_filtered",
@@ -70,6 +72,7 @@ STAGES = (
         outputs=("dead",),
         writes=("<SURVEY>_filter_matches",),
         cpu_ms=0.1,
+        gathers=True,
     ),
 )
 

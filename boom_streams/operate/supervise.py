@@ -121,7 +121,7 @@ class Supervisor:
             If another supervisor has its workers in the same data folder.
         """
         self._lock = locks.hold(self._folder(), "`boom-streams up` or demo", "BOOM_DATA_DIR")
-        self._workers = [_Worker(role, index) for role, count in self.workers.items() for index in range(count)]
+        self._workers = [_Worker(role, index) for role, index in self.members()]
         for worker in self._workers:
             self._spawn(worker)
 
@@ -170,6 +170,10 @@ class Supervisor:
             if self._lock is not None:
                 locks.release(self._lock)
                 self._lock = None
+
+    def members(self) -> list[tuple[str, int]]:
+        """Role and number of each worker."""
+        return [(role, index) for role, count in self.workers.items() for index in range(count)]
 
     def data_folder(self, role: str, index: int) -> Path:
         """Folder with the RocksDB of a worker."""

@@ -16,7 +16,7 @@ import fastavro
 import pytest
 
 from benchmarks import chain, filters, latency, measure, night, profile, report, sampler, yardstick
-from benchmarks.plan import Figures, HistoryCost
+from benchmarks.plan import Figures, HistoryCost, Load
 from boom_streams.filters.store import check_pipeline
 
 COST = chain.Cost(
@@ -168,6 +168,8 @@ def test_the_yardstick_is_the_time_of_fixed_work(shared: Path) -> None:
 def test_figures_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     figures = Figures(measure.machine(), 100, {"a": [COST], "b": [COST]})
     figures.yardstick = [{name: 2 * ms for name, ms in yardstick.REFERENCE.items()} | {yardstick.MODELS: 0.5}]
+    figures.loads = [Load("a half", 50.0, COST), Load("a tenth", 10.0, COST)]
+    figures.idle = dict.fromkeys(chain.PROCESSES, 5.0)
     figures.latency = latency.Latency(50.0, [10.0, 20.0, 30.0], [11.0, 21.0, 31.0], 100, 7)
     figures.history = [HistoryCost("1 x", 30.0, COST, 1000.0), HistoryCost("3 x", 90.0, COST, 2000.0)]
     times = Counter({"boom_streams.avro.containers": 1.5})
