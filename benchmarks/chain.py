@@ -28,6 +28,7 @@ from boom_streams.errors import BoomError, ServiceError
 from boom_streams.kafka.clients import admin
 from boom_streams.kafka.offsets import disconnect, watermarks
 from boom_streams.operate import layouts, status
+from boom_streams.operate.division import cores, divide
 from boom_streams.operate.prepare import initialise
 from boom_streams.operate.supervise import Supervisor, environment
 from boom_streams.services.state import Endpoints
@@ -140,7 +141,8 @@ class Chain:
         self._filters = filters
         self._catalogues = catalogues
         self._profile = profile
-        self._supervisor = Supervisor(self.settings, extra_environment=self._extra())
+        workers = divide(cores(), self.settings.partitions)
+        self._supervisor = Supervisor(self.settings, workers, extra_environment=self._extra())
         if profile:
             python, run_module, *rest = self._supervisor.command
             self._supervisor.command = (python, run_module, "benchmarks.profiled", *rest)
@@ -216,7 +218,7 @@ class Chain:
         while True:
             self._check()
             with suppress(ServiceError):  # a Kafka that has just started takes its time with the first group
-                if len(layouts.members(self.settings)) == sum(self._supervisor.workers.values()):
+                if sum(layouts.members(self.settings).values()) == sum(self._supervisor.workers.values()):
                     return
             if time.monotonic() > deadline:
                 raise BoomError(f"the workers do not start{self._logs()}")
