@@ -9,6 +9,7 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
+from boom_streams.kafka.limits import MAX_BYTES
 from boom_streams.services import jars
 from boom_streams.settings import Settings
 from tests.architecture.sources import ROOT
@@ -47,6 +48,8 @@ def test_services_have_health_checks_and_fixed_images(services: dict[str, Any]) 
         assert service["healthcheck"]["test"][0] == "CMD", name
         assert ":" in service["image"], name
         assert not service["image"].endswith(":latest"), name
+    limits = ("KAFKA_MESSAGE_MAX_BYTES", "KAFKA_REPLICA_FETCH_MAX_BYTES")
+    assert {services["kafka"]["environment"][name] for name in limits} == {str(MAX_BYTES)}
     assert services["kafka"]["image"] == f"apache/kafka:{jars.VERSION}", "the same Kafka as the local one"
 
 

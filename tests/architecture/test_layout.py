@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.sources import FOLDERS, ROOT, modules
+from tests.architecture.sources import FOLDERS, ROOT, modules, parse
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -41,6 +42,14 @@ def test_bare_import_is_refused(folder: str, tmp_path: Path) -> None:
 def test_no_module_is_called_utils() -> None:
     vague = {"utils", "util", "helpers", "common", "misc"}
     assert [name for name, _ in modules() if name.rsplit(".", 1)[-1] in vague] == []
+
+
+@pytest.mark.parametrize("file", [pytest.param(file, id=name) for name, file in modules()])
+def test_settings_are_called_settings(file: Path) -> None:
+    functions = (node for node in ast.walk(parse(file)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    arguments = [each for function in functions for each in (*function.args.args, *function.args.kwonlyargs)]
+    annotated = {each.arg for each in arguments if each.annotation and ast.unparse(each.annotation) == "Settings"}
+    assert annotated <= {"settings"}
 
 
 def test_scripts_are_executable() -> None:
