@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
@@ -22,3 +23,11 @@ def test_links_between_documents_lead_somewhere() -> None:
             path = target.split(")")[0].split("#")[0]
             if path and "://" not in path:
                 assert (page.parent / path).exists(), f"{page.name}: {path}"
+
+
+def test_the_architecture_names_what_is_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = {name for name in re.findall(r"`([\w/]+(?:\.py|/))`", text) if name != "boom_streams/"}
+    assert len(named) > 30
+    roots = (ROOT, ROOT / "boom_streams")
+    assert sorted(name for name in named if not any((root / name).exists() for root in roots)) == []
