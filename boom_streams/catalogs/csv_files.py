@@ -41,7 +41,8 @@ _WRONG_VALUE = re.compile(r"In CSV column #(\d+): Row #(\d+): CSV conversion err
 _NUMBERS = (pa.null(), pa.int64(), pa.float64())
 
 #: Integers of 15 digits are exact as 64-bit floats; longer ones need not be.
-_EXACT, _LONG = 10**15 - 1, r"^[+-]?[0-9]{16,}(\.0*)?$"
+_DIGITS = 15
+_EXACT, _LONG = 10**_DIGITS - 1, r"^[+-]?[0-9]{16,}(\.0*)?$"
 
 #: Shows that numbers are meant: a point, the sign of an exponent, infinity.
 _POINTED = r"\.|[eE][+-]|[a-df-zA-DF-Z]"
@@ -137,7 +138,7 @@ class _Column:
             self._see_numbers(pa.compute.utf8_trim_whitespace(values))
 
     def _see_numbers(self, values: pa.Array) -> None:
-        integers = _cast(values, pa.int64())
+        integers = _cast(values, pa.int64()) if self.integers else None
         if integers is not None and pa.compute.all(pa.compute.equal(integers.cast(pa.string()), values)).as_py():
             low, high = pa.compute.min_max(integers).as_py().values()
             self.long |= low < -_EXACT or high > _EXACT
@@ -146,9 +147,10 @@ class _Column:
         if _cast(values, pa.float64()) is None:
             self.numbers = False
             return
-        self.long |= _any(values, _LONG)
-        self.named |= _any(values, _NAME)
-        self.pointed |= _any(values, _POINTED)
+        if pa.compute.max(pa.compute.binary_length(values)).as_py() > _DIGITS:
+            self.long |= _any(values, _LONG)
+        self.pointed = self.pointed or _any(values, _POINTED)
+        self.named = self.named or (not self.pointed and _any(values, _NAME))
 
     @property
     def type(self) -> pa.DataType:
