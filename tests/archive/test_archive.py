@@ -190,7 +190,9 @@ def test_a_record_that_is_too_large_is_a_problem_of_its_own(
     database: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small, large = packets_of([0.0, 1.0], 3)
-    big = chain.enriched([container(candid=9, cutoutScience={"fileName": "", "stampData": bytes(16 << 20)})])[0]
+    big = chain.enriched([container(candid=9, cutoutScience={"fileName": "", "stampData": bytes((15 << 20) + 1000)})])[
+        0
+    ]
     target = empty(database)
     problems = target.write_enriched([small.value(), big, large.value()])
     assert [problem is None for problem in problems] == [True, False, True]
