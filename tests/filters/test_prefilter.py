@@ -57,7 +57,7 @@ def passing(scratch: Collection[Any], pipeline: list[Any], documents: list[dict[
         return found
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
 @given(pipeline=PIPELINES, documents=st.lists(DOCUMENTS, min_size=1, max_size=12), raw=st.booleans())
 def test_what_mongod_lets_through_is_never_rejected(
     scratch: Collection[Any], pipeline: list[Any], documents: list[dict[str, Any]], raw: bool
@@ -93,6 +93,8 @@ PLAIN = [
     ({"candidate.ssmagnr": None}, alert(), alert(ssmagnr=1.0)),
     ({"candidate.ssnamenr": {"$exists": False}}, alert(), alert(ssnamenr=1)),
     ({"candidate.rb": {"$exists": True}}, alert(rb=0.5), alert()),
+    *[({"candidate.rb": {"$exists": there}}, alert(rb=0.5), alert()) for there in ("", "0", [], [0], {}, -1, 0.5)],
+    *[({"candidate.rb": {"$exists": there}}, alert(), alert(rb=0.5)) for there in (None, 0, -0.0)],
     ({"properties.rock": False}, alert(), {"candidate": {}, "properties": {"rock": True}}),
     ({"$or": [{"candidate.a": 1}, {"candidate.b": {"$gte": 2}}]}, alert(a=0, b=2), alert(a=0, b=1)),
     ({"$and": [{"candidate.a": 1}, {"candidate.b": 2}]}, alert(a=1, b=2), alert(a=1, b=1)),
@@ -104,7 +106,10 @@ PLAIN = [
 
 
 @pytest.mark.parametrize(("query", "good", "bad"), PLAIN, ids=str)
-def test_plain_conditions_reject(query: Any, good: dict[str, Any], bad: dict[str, Any]) -> None:
+def test_plain_conditions_reject(
+    scratch: Collection[Any], query: Any, good: dict[str, Any], bad: dict[str, Any]
+) -> None:
+    assert passing(scratch, [{"$match": query}, LAST], [good, bad]) == {0}
     assert accepts(query, good, bad, good) == [True, False, True]
     assert accepts(query, bad) == [False]
 

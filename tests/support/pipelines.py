@@ -93,17 +93,30 @@ def _operators(inner: Any) -> Any:
 
 LEAVES = FIELDS | FIELDS | CONSTANTS | FIELDS.map(lambda path: f"$$ROOT.{path[1:]}") | st.just({"$literal": "$a"})
 EXPRESSIONS = st.recursive(LEAVES, _operators, max_leaves=8)
+#: What JSON can have where a plain number or a boolean is usual.
+ODD = [True, False, None, 0, -0.0, 1, 0.5, 5e-324, -1, 2**53 + 1, 1e300, "", "0", "x", [], [0], [[]], {}, {"e": 0}]
 PREDICATES = st.one_of(
     st.builds(lambda name, operand: {name: operand}, st.sampled_from(COMPARISONS), CONSTANTS),
     st.builds(lambda a, b: {"$gte": a, "$lt": b}, NUMBERS, NUMBERS),
     st.builds(lambda name, items: {name: items}, st.sampled_from(["$in", "$nin"]), st.lists(CONSTANTS, max_size=3)),
-    st.booleans().map(lambda there: {"$exists": there}),
+    st.sampled_from(ODD).map(lambda there: {"$exists": there}),
+    st.builds(lambda name, operand: {name: operand}, st.sampled_from(COMPARISONS), st.sampled_from(ODD)),
+    st.builds(
+        lambda name, items: {name: items},
+        st.sampled_from(["$in", "$nin", "$all"]),
+        st.lists(st.sampled_from(ODD), max_size=3),
+    ),
+    st.builds(lambda a, b: {"$exists": a, "$lt": b}, st.sampled_from(ODD), NUMBERS),
+    st.builds(lambda n: {"$size": n}, st.integers(0, 2)),
+    st.builds(lambda a, b: {"$mod": [a, b]}, st.integers(1, 3), st.integers(-1, 2)),
+    st.builds(lambda one: {"$elemMatch": {"$gte": one}}, NUMBERS),
+    st.just({"$regex": "t"}),
     st.sampled_from(["number", "null", "bool"]).map(lambda kind: {"$type": kind}),
 )
 CONDITIONS = st.one_of(
     st.builds(lambda path, predicate: {path: predicate}, PATHS, PREDICATES),
     st.builds(lambda path, predicate: {path: {"$not": predicate}}, PATHS, PREDICATES),
-    st.builds(lambda path, value: {path: value}, PATHS, CONSTANTS | st.sampled_from([[1], {"e": 1}])),
+    st.builds(lambda path, value: {path: value}, PATHS, CONSTANTS | st.sampled_from(ODD)),
     st.builds(lambda one: {"$expr": one}, EXPRESSIONS),
 )
 QUERIES = st.recursive(

@@ -204,7 +204,7 @@ def _predicate(path: Path, name: str, operand: Any, scope: _Scope) -> Condition:
     if name == "$in" and isinstance(operand, list):
         return _any([_compared(node, "$eq", item) for item in operand])
     if name == "$exists" and scope.is_column(path):
-        absent = not operand
+        absent = not _is_true(operand)
 
         def exists(columns: Columns) -> Mask:
             kinds = np.broadcast_to(node(columns)[1], columns.count)
@@ -212,6 +212,11 @@ def _predicate(path: Path, name: str, operand: Any, scope: _Scope) -> Condition:
 
         return exists
     return _compared(node, name, operand)
+
+
+def _is_true(operand: Any) -> bool:
+    """Truth as MongoDB has it: of empty texts, arrays and objects, too."""
+    return operand is not None and (not isinstance(operand, bool | int | float) or operand != 0)
 
 
 def _compared(node: _Node, name: str, operand: Any) -> Condition:
