@@ -9,13 +9,13 @@ from typing import Any
 
 from boom_streams import names
 from boom_streams.access.permissions import everything_that
-from boom_streams.access.topic_owners import claim_topic
 from boom_streams.agents.delivery.loop import Process, Record, Result, Work
 from boom_streams.agents.delivery.output import Send
 from boom_streams.archive import Archive, mongo
 from boom_streams.errors import FilterError, ServiceError
 from boom_streams.filters import Evaluator, Failure, Filter, FilterStore, Match
-from boom_streams.kafka import clients, offsets, topics
+from boom_streams.filters.topics import open_topic
+from boom_streams.kafka import clients, offsets
 from boom_streams.schema import bson_records
 from boom_streams.schema.filtered import Passed, encode_body
 from boom_streams.settings import Settings
@@ -114,8 +114,7 @@ class Stage:
         if key in self._topics:
             return True
         try:
-            claim_topic(mongo.database(self._settings), one.name, one.id, one.survey, one.permissions)
-            topics.ensure_filter_topic(self._settings, one.name)
+            open_topic(self._settings, one)
         except (FilterError, ServiceError) as error:
             if isinstance(error, ServiceError) and clients.problem(self._settings) is not None:
                 raise

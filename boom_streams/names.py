@@ -11,6 +11,7 @@ __all__ = [
     "CATALOG_TILES",
     "FORMATS",
     "PROBES",
+    "alike",
     "changelog_topic",
     "collection",
     "filter_topic",
@@ -42,6 +43,11 @@ def topic(survey: str, stage: str, prefix: str = "") -> str:
 def filter_topic(name: str, prefix: str = "") -> str:
     """Topic with the alerts that passed one filter: ``filtered.<name>``."""
     return f"{prefix}filtered.{name}"
+
+
+def alike(name: str) -> str:
+    """Regular expression of the names that Kafka does not tell apart in a topic's: there ``.`` and ``_`` are one."""
+    return "^" + re.sub(r"\\\.|_", "[._]", re.escape(name)) + "$"
 
 
 def changelog_topic(table: str, prefix: str = "") -> str:

@@ -12,6 +12,7 @@ from pymongo import ReturnDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
 
+from boom_streams import names
 from boom_streams.access.permissions import Permissions, permitted
 from boom_streams.errors import FilterError
 
@@ -49,9 +50,10 @@ def claim_topic(
 
 
 def check_unclaimed(database: Database[dict[str, Any]], name: str) -> None:
-    """Raise `FilterError` if the topic of a name has results of a filter that is gone."""
-    if _owners(database).find_one({"_id": name}) is not None:
-        raise _taken(name)
+    """Raise `FilterError` if the topic of a name (or what Kafka takes for it) has results of a filter that is gone."""
+    found = _owners(database).find_one({"_id": {"$regex": names.alike(name)}})
+    if found is not None:
+        raise _taken(found["_id"])
 
 
 def release_topic(database: Database[dict[str, Any]], name: str) -> None:
@@ -65,5 +67,6 @@ def _owners(database: Database[dict[str, Any]]) -> Collection[dict[str, Any]]:
 
 def _taken(name: str) -> FilterError:
     return FilterError(
-        f"the topic of {name} has results of another filter of this name, which is gone; choose another name"
+        f"the topic of {name} has results of another filter of this name, which is gone; choose another name "
+        f"(or have the topic deleted: `boom-streams filters remove {name} --topic`)"
     )

@@ -1,4 +1,4 @@
-"""``boom-streams filters add|list|activate|deactivate``."""
+"""``boom-streams filters add|list|show|export|activate|deactivate|remove``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from boom_streams.cli.plain import echo, echo_json
+from boom_streams.cli.plain import echo, echo_json, plain
 
 if TYPE_CHECKING:
     from boom_streams.filters import Filter, FilterStore
@@ -43,7 +43,7 @@ def _programids(_: click.Context, __: click.Parameter, value: str | None) -> lis
 
 @command.command("add")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--name", help="Name of the filter, part of its topic; default: the file's, without .json.")
+@click.option("--name", help="Name of the filter, part of its topic; default: what the file says, else its own name.")
 @click.option("--survey", help="Survey whose alerts it reads; default: the file's, else this broker's.")
 @click.option(
     "--permissions",
@@ -58,7 +58,7 @@ def add(
     """Add the filter in FILE, or a version of it if there is one of this name.
 
     FILE is a pipeline in JSON, as BOOM, Fritz or Kowalski have it, or an object with "pipeline" and, if you like,
-    "survey", "permissions" and "description"; options win over the file. The filter is checked here: what is
+    "name", "survey", "permissions" and "description"; options win over the file. The filter is checked here: what is
     translated from another dialect is shown, and what is not allowed is refused with its place in the pipeline.
 
     A new filter is off, and a new version leaves the active one on, until `boom-streams filters activate`.
@@ -73,7 +73,7 @@ def add(
         allowed = content.get("permissions") if permissions is None else permissions
         if isinstance(allowed, list):
             allowed = {survey: allowed}
-        name = name or file.name.removesuffix(".json")
+        name = name or content.get("name") or file.name.removesuffix(".json")
         description = description or content.get("description")
         added = _store().add(name, survey, content["pipeline"], allowed, description=description)
     except FilterError as error:
@@ -106,14 +106,77 @@ def list_filters(survey: str | None, as_json: bool) -> None:
     show(table)
 
 
+@command.command("show")
+@click.argument("name")
+@click.option("--version", "fid", metavar="FID", help="Version whose pipeline is shown; default: the active one.")
+def show_filter(name: str, fid: str | None) -> None:
+    """Show the filter NAME: its state, permissions, topic, what has passed so far, versions and pipeline."""
+    from boom_streams.cli.filter_details import details
+    from boom_streams.settings import current_settings
+
+    for line in details(current_settings(), _store().get(name), fid):
+        echo(line)
+
+
+@command.command("export")
+@click.argument("name")
+@click.option("--version", "fid", metavar="FID", help="Version, as `show` lists them; default: the active one.")
+def export(name: str, fid: str | None) -> None:
+    """Print the filter NAME as JSON that `boom-streams filters add` takes.
+
+    \b
+    Example:
+      boom-streams filters export bright > bright.json
+    """  # noqa: D301 - click needs the real backspace
+    from boom_streams.cli.filter_details import exported
+
+    echo_json(exported(_store().get(name), fid), indent=2)
+
+
+@command.command("remove")
+@click.argument("name")
+@click.option("--topic", is_flag=True, help="Delete its topic with all records as well; the name is free then.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(name: str, topic: bool, yes: bool) -> None:
+    """Remove the filter NAME, which is off, with all its versions.
+
+    What passed stays in the collection of matches, and in its topic until the records are a month old; so the name
+    cannot be used again, unless the topic is deleted with --topic.
+    """
+    from boom_streams.filters.topics import delete_topic, settle
+    from boom_streams.settings import current_settings
+
+    store, settings = _store(), current_settings()
+    document = store.find(name)
+    known = str(document.get("name")) if document else name
+    if document is None and not topic:
+        store.get(name)
+    what = f"filter {known} with all its versions" if document else f"what is left of {known}"
+    if not yes:
+        click.confirm(plain(f"Remove {what}{' and its topic with all records' if topic else ''}?"), abort=True)
+    if document:
+        store.remove(name)
+        echo(f"{known} is removed; its matches stay in {document.get('survey')}_filter_matches")
+    if topic:
+        settle(settings)
+        delete_topic(settings, known)
+        echo(f"the topic of {known} is deleted; the name can be used again")
+    else:
+        echo(f"its topic stays as well, and with it the name: `boom-streams filters remove {known} --topic` deletes it")
+
+
 @command.command("activate")
 @click.argument("name")
 @click.option("--version", "fid", metavar="FID", help="Version, as `list` shows it; default: the newest.")
 @click.option("--catch-up", is_flag=True, help="Publish also what has passed since the filter was suspended.")
 def activate(name: str, fid: str | None, catch_up: bool) -> None:
     """Switch the filter NAME on, and lift its suspension."""
+    from boom_streams.filters.topics import open_topic
+    from boom_streams.settings import current_settings
+
     store = _store()
     suspended = store.get(name).get("suspended")
+    open_topic(current_settings(), store.version(name, fid))
     chosen = store.activate(name, fid)
     if catch_up:
         _catch_up(chosen, suspended)
@@ -181,6 +244,7 @@ def _survey(name: Any, known: tuple[str, ...]) -> str:
 
 
 def _row(document: Mapping[str, Any]) -> list[str]:
+    from boom_streams.cli.filter_details import permissions
     from boom_streams.filters import state
 
     told = state(document)
@@ -188,17 +252,9 @@ def _row(document: Mapping[str, Any]) -> list[str]:
     return [
         str(document.get("name")),
         str(document.get("survey")),
-        _permissions(document),
+        permissions(document),
         str(document.get("active_fid")) if told == "on" else told.split(" ")[0],
         str(len(versions) if isinstance(versions, list) else 0),
         told.removeprefix("suspended ") if told.startswith("suspended") else "",
         str(document.get("description") or ""),
     ]
-
-
-def _permissions(document: Mapping[str, Any]) -> str:
-    """Programmes by survey, whatever the document holds."""
-    found = document.get("permissions")
-    if not isinstance(found, Mapping):
-        return "" if found is None else str(found)
-    return "; ".join(f"{survey} {str(ids).strip('[]').replace(' ', '')}" for survey, ids in found.items())

@@ -21,6 +21,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
+from boom_streams import names
 from boom_streams.access.permissions import check_permissions, check_survey
 from boom_streams.access.topic_owners import check_unclaimed
 from boom_streams.astro import times
@@ -153,8 +154,7 @@ class FilterStore:
 
     def _check_topic(self, name: str) -> None:
         """Refuse a name whose topic Kafka cannot tell from another filter's: there ``.`` and ``_`` are one."""
-        alike = "^" + re.sub(r"[._]", "[._]", re.escape(name).replace("\\.", ".")) + "$"
-        other = self._filters.find_one({"name": {"$regex": alike}})
+        other = self._filters.find_one({"name": {"$regex": names.alike(name)}})
         if other is not None and other["name"] != name:
             raise FilterError(
                 f"the name {name} differs from that of filter {other['name']} in `.` and `_` only, which Kafka does "
@@ -176,6 +176,13 @@ class FilterStore:
     def get(self, name_or_id: str) -> dict[str, Any]:
         """Document of a filter by its name or its id, for people; `FilterError` if there is none."""
         return bson.decode(self._find(name_or_id).raw, _SHOWN)
+
+    def find(self, name_or_id: str) -> dict[str, Any] | None:
+        """Document of a filter by its name or its id, for people; None if there is none."""
+        try:
+            return self.get(name_or_id)
+        except FilterError:
+            return None
 
     def _find(self, name_or_id: str) -> RawBSONDocument:
         ids: list[Any] = [name_or_id]
@@ -283,20 +290,20 @@ class FilterStore:
         """Each active document as it lies there, and the filter that it is, or why it is none."""
         before: dict[bytes, Filter] = self._valid.get(remember or "", {})
         valid: dict[bytes, Filter] = {}
-        names: set[str] = set()
+        taken: set[str] = set()
         for document in self._raw.find({**query, "active": True}).sort("name", 1):
             content = bytes(document.raw)
             try:
                 found = before.get(content) or Filter.from_document(_decode(document))
                 valid[content] = found
-                if {found.name, found.id} & names:
+                if {found.name, found.id} & taken:
                     raise FilterError(
                         f"filter {found.name!r} ({found.id}): another filter has this name, and its topic"
                     )
             except FilterError as error:
                 yield content, error
                 continue
-            names |= {found.name, found.id}
+            taken |= {found.name, found.id}
             yield content, found
         if remember is not None:
             self._valid[remember] = valid

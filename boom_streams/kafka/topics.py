@@ -20,7 +20,14 @@ from boom_streams.topologies.survey import TABLES, TOPICS
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
 
-__all__ = ["check_topics", "ensure_filter_topic", "ensure_topics", "required_topics", "topic_problems"]
+__all__ = [
+    "check_topics",
+    "delete_filter_topic",
+    "ensure_filter_topic",
+    "ensure_topics",
+    "required_topics",
+    "topic_problems",
+]
 
 _WEEK_MS = str(7 * 24 * 3_600_000)
 _MONTH_MS = str(30 * 24 * 3_600_000)
@@ -76,6 +83,29 @@ def ensure_filter_topic(settings: Settings, name: str) -> list[str]:
     """
     topic = names.filter_topic(name, settings.topic_prefix)
     return _ensure(settings, {topic: _DELETE | {"retention.ms": _MONTH_MS}}, partitions=None)
+
+
+def delete_filter_topic(settings: Settings, name: str) -> None:
+    """Delete the topic of a filter, with its records; nothing if there is none.
+
+    Raises
+    ------
+    ServiceError
+        If Kafka does not answer, or does not permit it.
+    """
+    topic = names.filter_topic(name, settings.topic_prefix)
+    client = admin(settings)
+    if topic not in partition_counts(settings, client):
+        return
+    try:
+        client.delete_topics([topic], operation_timeout=TIMEOUT)[topic].result()
+    except KafkaException as error:
+        raise fail(settings, error.args[0], topic, "Delete") from None
+    deadline = time.monotonic() + TIMEOUT
+    while topic in partition_counts(settings, client):
+        if time.monotonic() > deadline:
+            raise ServiceError(f"topic {topic} is still there after {TIMEOUT:.0f} s; try it again later")
+        time.sleep(0.05)
 
 
 def check_topics(settings: Settings) -> None:
