@@ -133,7 +133,7 @@ def _sighting(work: Work, record: Record, where: Mapping[str, Any]) -> cells.Sig
 
 
 def _enriched(settings: Settings, record: Record, alert: Alert, matches: Matches) -> Result:
-    value = enriched_record(alert, times.julian_date(record.timestamp * 1000), matches)
+    value = enriched_record(alert, times.julian_date(record.received), matches)
     key = alert.object_id.encode()
     topic = names.topic(alert.survey, "enriched", settings.topic_prefix)
     return Result([Send(topic, key, value, raw_partition(key, settings.partitions))])
@@ -149,9 +149,6 @@ def _rekeyed(settings: Settings, survey: Survey, record: Record, alert: Alert | 
     alone = sum(not r.headers for r in batch.records) < 2  # but for its margin records
     if isinstance(alert, BadRecord) and alone and broken is None:
         return Result(dead=str(alert))  # one record, where it belongs, that cannot be enriched
-    timestamp = int(record.timestamp * 1000)
-    sends = [
-        Send(record.topic, r.key, r.value, r.partition, (*r.headers, (_REKEYED, b"1")), timestamp)
-        for r in batch.records
-    ]
+    marks = (_REKEYED, b"1"), raw.received_header(record.received)
+    sends = [Send(record.topic, r.key, r.value, r.partition, (*r.headers, *marks)) for r in batch.records]
     return Result(sends, dead=broken)

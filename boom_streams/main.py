@@ -16,7 +16,7 @@ import faust
 
 from boom_streams import names
 from boom_streams.agents import faust_fixes
-from boom_streams.agents.delivery.guards import watch_commits, watch_copartitioning
+from boom_streams.agents.delivery.guards import watch_commits, watch_copartitioning, watch_retention
 from boom_streams.agents.delivery.journal import Journal
 from boom_streams.agents.delivery.loop import Delivery, Process
 from boom_streams.agents.delivery.output import Output
@@ -159,6 +159,7 @@ def build_app(
         _add_agent(app, stage.name, _sources(settings, stage))
     watch_copartitioning(app, [(tables[name], _sources(settings, stage)) for stage in stages for name in stage.tables])
     watch_commits(app)
+    watch_retention(app, settings)
     return app
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from boom_streams.agents.delivery.output import Send
 from boom_streams.agents.faust_fixes.fetching import Refusal, refusal_of, weight
 from boom_streams.errors import BadRecord
+from boom_streams.ingest.raw_records import received
 from boom_streams.kafka.limits import MAX_BYTES, Headers
 from boom_streams.schema.dead_letters import make_letter
 from boom_streams.tables.store import StateTable, View
@@ -26,7 +27,7 @@ class Record:
     partition: int
     offset: int
     timestamp: float
-    """Record timestamp, seconds since 1970 UTC."""
+    """When Kafka appended it, seconds since 1970 UTC."""
     key: bytes | None
     value: bytes
     """None in a record without one, which `process` need not expect: it becomes a dead letter."""
@@ -39,6 +40,11 @@ class Record:
     def name(self) -> str:
         """Identity in Kafka: topic, partition and offset."""
         return f"{self.topic}/{self.partition}/{self.offset}"
+
+    @property
+    def received(self) -> int:
+        """When it first came, if it has been written again since; milliseconds since 1970 UTC."""
+        return received(self.headers, round(self.timestamp * 1000))
 
     @classmethod
     def of(cls, event: Any) -> Record:
@@ -152,7 +158,7 @@ def dead_letter(record: Record, stage: str, topic: str, result: Result) -> Send:
         stage,
         result.dead or "",
         (record.topic, record.partition, record.offset),
-        int(record.timestamp * 1000),
+        record.received,
         record.value,
         key=record.key,
         original=_headers(record.event.message),

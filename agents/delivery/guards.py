@@ -1,15 +1,25 @@
-"""What a worker must notice about itself: tables without their sources, and commits that stand still."""
+"""What a worker must notice about itself: tables without sources, commits that stand still, records that expire."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Iterable
 from typing import Any
 
 from boom_streams.agents.delivery.watchdog import fail_stop
+from boom_streams.errors import BoomError
+from boom_streams.operate.retention import expiring
+from boom_streams.settings import Settings
 from boom_streams.tables.store import StateTable
 
-__all__ = ["watch_commits", "watch_copartitioning"]
+__all__ = ["watch_commits", "watch_copartitioning", "watch_retention"]
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at what may be deleted before it is read.
+EXPIRY = 600.0
 
 #: Seconds after which commits that do not get on are stuck.
 STUCK = 60.0
@@ -45,3 +55,15 @@ def watch_commits(app: Any, seconds: float = STUCK) -> None:
                 stuck_since[tp] = (committed, time.monotonic())
             elif time.monotonic() - since > seconds:
                 fail_stop("commits of %s are stuck at %d", tp, committed)
+
+
+def watch_retention(app: Any, settings: Settings, seconds: float = EXPIRY) -> None:
+    """Say in the log what the worker's role has not read for so long that it may be deleted unread."""
+
+    @app.timer(seconds)  # type: ignore[untyped-decorator]
+    async def watch() -> None:
+        try:
+            for problem in await asyncio.to_thread(expiring, settings, settings.role):
+                log.error("%s", problem)
+        except BoomError as error:
+            log.warning("it is not known whether records expire unread: %s", error)

@@ -26,8 +26,6 @@ class Send:
     """In pieces where several records share some: they are joined when they are sent."""
     partition: int
     headers: Headers = ()
-    timestamp: int = 0
-    """Milliseconds since 1970 UTC; 0: now."""
 
     @property
     def size(self) -> int:
@@ -74,6 +72,6 @@ class Output:
             )
         for record in records:
             value = b"".join(record.value) if isinstance(record.value, tuple) else record.value
-            self._writer.send(record.topic, value, record.key, record.partition, record.headers, record.timestamp)
+            self._writer.send(record.topic, value, record.key, record.partition, record.headers)
         self._writer.finish()
         return self._writer.offsets

@@ -81,6 +81,8 @@ def _note_position(original: Any) -> Any:
 
 
 def _tell_what_is_lost(on_lost: OnLost, original: Any) -> Any:
+    told: dict[Any, int] = {}  # a partition may be sought to what is gone more than once
+
     @functools.wraps(original)
     async def update(self: Any, assignment: Any, node_id: Any, tps: Any) -> Any:
         result = await original(self, assignment, node_id, tps)
@@ -89,7 +91,8 @@ def _tell_what_is_lost(on_lost: OnLost, original: Any) -> Any:
             first = getattr(state, "boom_gone_from", None)
             if first is not None and state.has_valid_position:
                 state.boom_gone_from = None
-                if state.position > first:
+                if state.position > max(first, told.get(tp, 0)):
+                    told[tp] = state.position
                     log.error(
                         "Kafka deleted %d records of %s, partition %d, before they were read: offsets %d to %d",
                         state.position - first,

@@ -52,6 +52,15 @@ def _print(report: dict[str, Any]) -> None:
         echo(f"table {name}: {records} records in its changelog")
     for name, documents in report["archive"].items():
         echo(f"archive {name}: {documents} documents")
+    _print_notes(report)
+    for problem in report["missing"]:
+        echo(f"missing: {problem}")
+    for problem in report["without"]:
+        echo(f"alerts go on without {problem}")
+
+
+def _print_notes(report: Mapping[str, Any]) -> None:
+    """What workers have to say."""
     for each in report["waiting"]:
         since = datetime.fromtimestamp(each["since"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         echo(f"waiting: {each['stage']} of worker {each['worker']}, since {since}: {each['why']}")
@@ -60,10 +69,10 @@ def _print(report: dict[str, Any]) -> None:
             f"{each['count']} records of {each['stage']} (worker {each['worker']}) do not fit their schema; "
             f"the last: {each['last']}"
         )
-    for problem in report["missing"]:
-        echo(f"missing: {problem}")
-    for problem in report["without"]:
-        echo(f"alerts go on without {problem}")
+    for each in report["lost"]:
+        first, last = each["first"], each["after"] - 1
+        where = f"{each['topic']}, partition {each['partition']}, offsets {first} to {last}"
+        echo(f"lost: Kafka deleted {last + 1 - first} records before worker {each['worker']} read them: {where}")
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:

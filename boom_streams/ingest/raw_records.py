@@ -2,12 +2,15 @@
 
 * Key: HEALPix cell (nested, nside 256) of the alert's position, in decimal; partition: Kafka's choice for it
 * Margin records: the position only, for partitions that hold a cell within 5 arcsec; header ``role: margin``
+* Header ``received``, in records that are written again: when the first of them came, milliseconds since 1970; Kafka's
+  own timestamp is the time of appending, which its retention goes by
 * Containers with several alerts become one record each; what cannot be placed comes back with its reason
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import bson
@@ -29,12 +32,16 @@ __all__ = [
     "is_placed",
     "raw_batch",
     "raw_records",
+    "received",
+    "received_header",
 ]
 
 #: Resolution of the cells that are keys of the raw topic, about 14 arcmin.
 NSIDE = 256
 #: The scatter of an object's detections, up to 3, and the largest association radius, 2.
 MARGIN_ARCSEC = 5.0
+_RECEIVED = "received"
+_NUMBER = re.compile(rb"[0-9]{1,15}")
 _CELLS = 12 * NSIDE * NSIDE
 _MARGIN = (("role", b"margin"),)
 
@@ -103,6 +110,25 @@ def raw_batch(containers: Iterable[bytes], survey: Survey, partitions: int) -> R
     if positions:
         _place(batch, values, positions, survey.name, partitions)
     return batch
+
+
+def received(headers: Mapping[str, bytes | None], appended: int) -> int:
+    """When a raw record first came, milliseconds since 1970.
+
+    Parameters
+    ----------
+    headers
+        The record's.
+    appended
+        Its timestamp, which no time of arrival can be after.
+    """
+    said = headers.get(_RECEIVED) or b""
+    return int(said) if _NUMBER.fullmatch(said) and int(said) <= appended else appended
+
+
+def received_header(milliseconds: int) -> tuple[str, bytes]:
+    """Header that keeps the time of arrival of a record that is written again."""
+    return _RECEIVED, b"%d" % milliseconds
 
 
 def cell_key(cell: int) -> bytes:

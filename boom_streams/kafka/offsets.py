@@ -15,7 +15,7 @@ from boom_streams.kafka.clients import TIMEOUT, admin, consumer, fail, reader_gr
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
 
-__all__ = ["NO_COORDINATOR", "PATIENCE", "committed", "disconnect", "watermarks"]
+__all__ = ["NO_COORDINATOR", "PATIENCE", "committed", "disconnect", "offsets_at", "watermarks"]
 
 #: A request to a group's coordinator is made again after this, seconds: librdkafka does not look for a coordinator
 #: again while it waits, and a broker that has had no group yet has none.
@@ -78,6 +78,24 @@ def _offsets_at(client: Consumer, partitions: Mapping[str, int], place: int) -> 
         if at.error is not None:
             raise KafkaException(at.error)
     return {(at.topic, at.partition): at.offset for at in found}
+
+
+def offsets_at(settings: Settings, partitions: Mapping[str, int], milliseconds: int) -> dict[tuple[str, int], int]:
+    """Offset of each partition's first record that was appended since a time; -1: there is none.
+
+    Parameters
+    ----------
+    settings
+        Where Kafka is.
+    partitions
+        Partition count a topic.
+    milliseconds
+        Since 1970.
+    """
+    try:
+        return _offsets_at(_asking(settings, reader_group(settings)), partitions, milliseconds)
+    except KafkaException as error:
+        raise fail(settings, error.args[0], ", ".join(partitions), "Describe") from None
 
 
 def committed(settings: Settings, group: str, partitions: Mapping[str, int]) -> dict[tuple[str, int], int]:

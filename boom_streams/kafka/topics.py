@@ -31,14 +31,19 @@ __all__ = [
 
 _WEEK_MS = str(7 * 24 * 3_600_000)
 _MONTH_MS = str(30 * 24 * 3_600_000)
-_DELETE = {"cleanup.policy": "delete", "max.message.bytes": str(MAX_BYTES)}
+#: By the time of appending: a record that says it is older must not be deleted before it is read.
+_DELETE = {
+    "cleanup.policy": "delete",
+    "max.message.bytes": str(MAX_BYTES),
+    "message.timestamp.type": "LogAppendTime",
+}
 _COMPACT = {
     "cleanup.policy": "compact",
     "max.message.bytes": str(MAX_BYTES),
     "min.cleanable.dirty.ratio": "0.2",
     "segment.ms": str(24 * 3_600_000),
 }
-_ENFORCED = {"cleanup.policy", "max.message.bytes", "retention.ms"}
+_ENFORCED = {"cleanup.policy", "max.message.bytes", "message.timestamp.type", "retention.ms"}
 
 
 def required_topics(settings: Settings) -> dict[str, dict[str, str]]:

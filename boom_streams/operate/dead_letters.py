@@ -20,7 +20,7 @@ from confluent_kafka import Message, TopicPartition
 
 from boom_streams import names
 from boom_streams.errors import BadRecord, BoomError, ServiceError
-from boom_streams.ingest.raw_records import raw_records
+from boom_streams.ingest.raw_records import raw_records, received_header
 from boom_streams.kafka.clients import TIMEOUT, consumer, partition_counts
 from boom_streams.kafka.offsets import watermarks
 from boom_streams.kafka.reading import header_list, headers_of, scan
@@ -109,7 +109,7 @@ def newest(settings: Settings, most: int, replayed: bool = False, stage: str | N
         chosen = [letter for letter in found.chosen(replayed) if stage in (None, letter.stage)]
         if len(chosen) >= most:
             break
-    chosen.sort(key=lambda letter: letter.written)
+    chosen.sort(key=lambda letter: (letter.written, letter.at[1]))
     return Listed(_in_order(chosen[-most:]), unread + max(0, len(chosen) - most))
 
 
@@ -281,15 +281,15 @@ def _originals(settings: Settings, chosen: Collection[DeadLetter]) -> Iterator[t
 def _send(settings: Settings, writer: Writer, letter: DeadLetter, original: Original) -> None:
     raw = names.topic(letter.survey, "raw", settings.topic_prefix)
     from_file = letter.topic.startswith(FILE)
-    timestamp = 0 if from_file or not 0 <= letter.timestamp <= time.time_ns() // 1_000_000 else letter.timestamp
     if not from_file and (letter.topic != raw or dict(original.headers).get("role") == b"margin"):
-        writer.send(letter.topic, original.value, original.key, letter.partition, original.headers, timestamp)
+        writer.send(letter.topic, original.value, original.key, letter.partition, original.headers)
         return
     batch = raw_records(original.value, get_survey(letter.survey), settings.partitions)
     if batch.bad:
         raise BadRecord(batch.bad[0][1])
+    kept = () if from_file or letter.timestamp < 0 else (received_header(letter.timestamp),)
     for record in batch.records:
-        writer.send(raw, record.value, record.key, record.partition, record.headers, timestamp)
+        writer.send(raw, record.value, record.key, record.partition, (*record.headers, *kept))
 
 
 def _mark(settings: Settings, writer: Writer, letter: DeadLetter) -> None:

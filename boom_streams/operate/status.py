@@ -17,6 +17,7 @@ from boom_streams.kafka.clients import partition_counts
 from boom_streams.kafka.offsets import committed, watermarks
 from boom_streams.kafka.topics import required_topics, topic_problems
 from boom_streams.operate import dead_letters, layouts, worker_notes
+from boom_streams.operate.retention import expiring
 from boom_streams.topologies.survey import COLLECTIONS, TABLES
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def collect(settings: Settings, interval: float = 1.0) -> dict[str, Any]:
     """
     report: dict[str, Any] = {"kafka": settings.kafka, "layout": None, "stages": [], "topics": {}}
     report["waiting"] = worker_notes.waiting(settings)
+    report["lost"] = worker_notes.lost(settings)
     report["unfit"] = worker_notes.unfit(settings)
     report |= {"dead": {}, "tables": {}, "archive": {}, "missing": [], "without": []}
     try:
@@ -99,6 +101,7 @@ def _kafka(settings: Settings, interval: float, report: dict[str, Any]) -> None:
         if not workers.get(group):
             hint = "start them with `boom-streams up`"
             report["missing"].append(f"no worker runs as `{role}` (group {group}); {hint}")
+        report["missing"] += expiring(settings, role)
         for topic in layouts.topics_of(settings, role):
             done = _handled(before[role], positions, topic)
             report["stages"].append(

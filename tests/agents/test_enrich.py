@@ -68,7 +68,7 @@ def _process(settings: Settings) -> Process:
 
 
 def sent_again(result: Result) -> list[Record]:
-    return [chain.record(send, timestamp=(send.timestamp or 0) / 1000) for send in result.sends]
+    return [chain.record(send, timestamp=TIMESTAMP + 60) for send in result.sends]
 
 
 def several(*packets: dict[str, Any]) -> bytes:
@@ -158,7 +158,7 @@ def test_a_record_in_the_wrong_place_is_written_again(settings: Settings, table:
     assert [(r.topic, r.key, r.partition, r.value) for r in again] == [
         (r.topic, r.key, r.partition, r.value) for r in (right, *margins)
     ]
-    assert {r.timestamp for r in again} == {TIMESTAMP}
+    assert {r.received for r in again} == {TIMESTAMP * 1000}
     assert not any(table.partitions.values()), "nothing is known of it here"
     results = run(settings, table, *again)
     assert [send.topic for result in results for send in result.sends] == ["p.ztf.enriched"]
@@ -198,7 +198,7 @@ def test_the_good_alert_of_a_truncated_container_is_kept(settings: Settings, tab
     out = io.BytesIO()
     fastavro.writer(out, packet_schema(), [packet(1), packet(2)], sync_interval=1)
     (result,) = run(settings, table, record(out.getvalue()[:-30]))
-    assert [r.headers for r in sent_again(result)] == [{"rekeyed": b"1"}]
+    assert [r.headers for r in sent_again(result)] == [{"rekeyed": b"1", "received": b"1700000000250"}]
     assert result.dead is not None
     assert "its first 1 alerts are good and were kept" in result.dead
 

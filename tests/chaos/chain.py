@@ -17,6 +17,7 @@ from boom_streams import names
 from boom_streams.archive import mongo
 from boom_streams.errors import BoomError
 from boom_streams.filters import FilterStore
+from boom_streams.ingest.raw_records import received_header
 from boom_streams.kafka.writer import Writer
 from boom_streams.operate import status
 from boom_streams.operate.prepare import initialise
@@ -86,7 +87,8 @@ class Feeder(threading.Thread):
             self.failure = error
 
     def _write(self, entry: Entry) -> None:
-        self._writer.send(self._topic, entry.value, entry.key, entry.partition, entry.headers, entry.timestamp)
+        headers = (*entry.headers, received_header(entry.timestamp))
+        self._writer.send(self._topic, entry.value, entry.key, entry.partition, headers)
         self._writer.poll(0)
 
     @property

@@ -49,11 +49,11 @@ def test_bad_records_are_found_in_their_batch(make_bench: Callable[..., Bench], 
 
 def test_a_dead_letter_is_the_record_as_it_came(bench: Bench) -> None:
     nearly_all = b"\xff" * ((12 << 20) - 1000)
-    headers = [("role", b"x"), ("role", b"y"), ("none", None)]
+    headers = [("role", b"x"), ("role", b"y"), ("none", None), ("received", b"1700000000000")]
     sent = [(b"not JSON", b"k", headers), (None, None, []), (b"", b"", []), (nearly_all, b"k", [])]
     writer = Writer(bench.settings)
     for value, key, given in sent:
-        writer.send(bench.raw, value, key, 0, given, 1_700_000_000_000)  # type: ignore[arg-type]
+        writer.send(bench.raw, value, key, 0, given)  # type: ignore[arg-type]
     writer.finish()
     bench.run_until_committed()
     letters = bench.dead_letters()

@@ -6,10 +6,12 @@ import struct
 from collections.abc import Callable
 
 import pytest
+from confluent_kafka import TopicPartition
 from confluent_kafka.cimpl import NewTopic
 
 from boom_streams.kafka import clients
 from boom_streams.kafka.writer import Writer
+from boom_streams.operate import worker_notes
 from tests.delivery.harness import Bench
 from tests.support.waiting import wait_for
 
@@ -67,3 +69,21 @@ def test_commits_that_are_stuck_end_the_worker(bench: Bench) -> None:
     assert "are stuck at 20" in bench.log().read_text()
     bench.run_until_committed()
     assert sorted(set(bench.ids())) == list(range(60))
+
+
+def test_records_that_were_deleted_before_they_were_read_are_named(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.produce({"id": i, "key": "k"} for i in range(10))
+    bench.run_until_committed()
+    bench.produce({"id": i, "key": "k"} for i in range(10, 40))
+    for done in clients.admin(bench.settings).delete_records([TopicPartition(bench.raw, 0, 34)]).values():
+        done.result(10)
+    bench.run_until_committed()
+    assert bench.ids() == [*range(10), *range(34, 40)]
+    said = f"Kafka deleted 24 records of {bench.raw}, partition 0, before they were read: offsets 10 to 33"
+    assert said in bench.log().read_text()
+    monkeypatch.setenv("APP_DATADIR", str(bench.folder / "a"))
+    (note,) = worker_notes.lost(bench.settings)
+    assert (note["worker"], note["topic"], note["partition"]) == ("a", bench.raw, 0)
+    assert (note["first"], note["after"]) == (10, 34)

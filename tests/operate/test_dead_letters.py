@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 
 import fastavro
@@ -113,7 +114,8 @@ def test_a_letter_from_raw_is_keyed_anew(settings: Settings) -> None:
     (message,) = scan(settings, [topic(settings, "raw")])
     assert message.value() == value
     assert message.key() != b"key"
-    assert message.timestamp()[1] == 1_700_000_000_000
+    assert headers_of(message) == {"received": b"1700000000000"}
+    assert message.timestamp()[1] > (time.time() - 600) * 1000, "or retention would delete it unread"
 
 
 @pytest.mark.parametrize(("source", "headers"), [("enriched", {"a": b"1"}), ("raw", {"role": b"margin"})])
@@ -123,7 +125,7 @@ def test_any_other_letter_goes_back_as_it_was(settings: Settings, source: str, h
     (message,) = scan(settings, [topic(settings, source)])
     assert (message.value(), message.key(), message.partition()) == (b"\x00any", b"key", 1)
     assert headers_of(message) == headers
-    assert message.timestamp()[1] == 1_700_000_000_000
+    assert message.timestamp()[1] > (time.time() - 600) * 1000, "or retention would delete it unread"
 
 
 def test_replayed_letters_leave_the_list_and_a_new_failure_is_a_new_letter(settings: Settings) -> None:
@@ -204,7 +206,7 @@ def bury_many(settings: Settings, count: int, size: int = 1) -> None:
     for number in range(count):
         record = (topic(settings, "enriched"), 0, number)
         headers = letter_headers("classify" if number % 4 else "enrich", "no", record, 1_700_000_000_000)
-        writer.send(topic(settings, "dead"), b"x" * size, None, number % 2, headers, 1_700_000_000_000 + number)
+        writer.send(topic(settings, "dead"), b"x" * size, None, 0, headers)
     writer.finish()
 
 
