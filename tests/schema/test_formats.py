@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
-from typing import Any
+from typing import Any, ClassVar
 
 import bson
 import fastavro
 import numpy as np
 import pytest
 
+from boom_streams.agents.classify import take
 from boom_streams.crossmatch.tiles import Tile, pack
 from boom_streams.errors import BadRecord, FormatError
 from boom_streams.schema import bson_records, dead_letters, filtered, formats, records
-from boom_streams.surveys import get_survey, packed_points
+from boom_streams.surveys import Survey, get_survey, packed_points, registry
 from boom_streams.surveys.ztf.earlier import EARLIER
 from boom_streams.tables import cells
-from boom_streams.tables.objects import chunks
+from boom_streams.tables.objects import chunks, history
+from tests.support import chain
 from tests.upgrade.sample import DATA, Sample, read
 
 ZTF = get_survey("ZTF")
@@ -28,6 +32,15 @@ MARKS = {"ZTF": "aa74d021"}
 
 #: Length of the source offset that a changelog puts before a value.
 OFFSET = 8
+
+
+def _widened(dtype: np.dtype[Any]) -> list[tuple[str, Any]]:
+    """Columns in another order, texts and small integers wider, without ``pid``."""
+    kinds = [(name, dtype[name]) for name in reversed(dtype.names or ())]
+    return [(name, _WIDER.get(kind.str, kind)) for name, kind in kinds if name != "pid"]
+
+
+_WIDER = {"|S24": "S40", "|S16": "S64", "|i1": "<i2", "<f4": "<f8"}
 
 
 @cache
@@ -92,6 +105,54 @@ def test_a_points_table_of_other_columns_is_converted() -> None:
     none = np.iinfo(np.int32).min
     rows = [(1.5, none, 7, b"abcd", -32768), (2.5, 3, 8, b"", -32768)]
     assert new[names].tolist() == rows
+
+
+class _Wider(type(ZTF)):  # type: ignore[misc]
+    """ZTF with columns that are wider, moved and new, and without a series and a column that there were."""
+
+    series: ClassVar = {
+        name: replace(series, dtype=np.dtype([("new", "<f4"), *_widened(series.dtype)]))
+        for name, series in ZTF.series.items()
+        if name != "prv_nondetections"
+    }
+
+
+@pytest.fixture
+def wider() -> Iterator[Survey]:
+    """What a later release may make of ZTF's light curves."""
+    survey = _Wider()
+    registry.register(survey)
+    yield survey
+    registry.register(ZTF)
+
+
+@pytest.mark.parametrize("stage", ["enriched", "classified"])
+def test_records_get_the_columns_of_a_later_release(wider: Survey, stage: str) -> None:
+    for value in values(f"ztf.{stage}"):
+        old, new = bson.decode(value), bson_records.fields(value)
+        assert new["columns"] == formats.packing(wider).mark != MARKS["ZTF"]
+        for field in {*bson_records.PACKED} & old.keys():
+            assert new[field].keys() == old[field].keys() - {"prv_nondetections"}
+            for name, data in new[field].items():
+                before = ZTF.series[name].to_documents(np.frombuffer(old[field][name], EARLIER["0.1.0"][name]))
+                after = wider.series[name].to_documents(wider.series[name].loads(data))
+                assert after == [{key: each for key, each in point.items() if key != "pid"} for point in before]
+
+
+def test_histories_go_on_with_the_columns_of_a_later_release(wider: Survey) -> None:
+    store = chain.Memory(changelog("objects"))
+    known = {head: chunks.Head.loads(store[head]) for head in store if head.count(b":") == 1}
+    for value in values("ztf.enriched"):
+        _, arrival = take(value, wider, 365.0)
+        answer = history.admit(store, arrival)
+        assert len(answer.series["prv_candidates"]) >= 1
+        assert answer.series["prv_candidates"].dtype == wider.series["prv_candidates"].dtype
+    written = {key: value for key, value in store.puts if key.count(b":") == 2}
+    header = formats.packing(wider).header
+    assert any(value.startswith(header) for value in written.values())
+    found = chunks.canonical(store.items(), wider)
+    assert all(found[head].revision >= before.revision for head, before in known.items())
+    assert sum(head.revision for key, head in found.items() if key.count(b":") == 1) == 28
 
 
 def test_columns_that_lose_something_are_a_mistake() -> None:
