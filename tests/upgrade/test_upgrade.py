@@ -20,6 +20,7 @@ from boom_streams.operate import dead_letters
 from boom_streams.operate.prepare import initialise
 from boom_streams.operate.status import lag
 from boom_streams.operate.supervise import Exit, Supervisor
+from boom_streams.operate.worker_notes import waiting
 from boom_streams.schema import bson_records
 from boom_streams.schema.filtered import decode_filtered
 from boom_streams.settings import Settings
@@ -149,6 +150,12 @@ def test_nothing_is_lost_and_nothing_twice(upgraded: Upgraded) -> None:
     assert len(dead_letters.letters(settings)) == 2
 
 
+def test_workers_have_gone_on_with_the_disks_that_they_had(upgraded: Upgraded) -> None:
+    workers = upgraded.settings.data_dir / "workers"
+    tables = ["tiles", *(f"{table}-{partition}.db" for table in ("cells", "objects") for partition in range(2))]
+    assert {name: len(list(workers.rglob(name))) for name in tables} == dict.fromkeys(tables, 1)
+
+
 @pytest.mark.parametrize("kind", ["alerts", "alerts_cutouts", "alerts_aux", "filter_matches"])
 def test_the_archive_is_that_of_a_broker_that_has_only_known_this_release(
     upgraded: Upgraded, fresh: Settings, kind: str
@@ -186,5 +193,6 @@ def test_a_worker_that_meets_a_newer_record_ends_with_a_sentence_and_skips_nothi
     assert "upgrade boom-streams" in sentence
     assert "Traceback" not in output
     assert journal["deaths"] == {}, "the record is blamed for the end of the worker"
+    assert [topic in note["why"] for note in waiting(settings)] == [True]
     assert dead_letters.letters(settings) == []
     assert lag(settings)["sink", topic] == 1
