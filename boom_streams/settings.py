@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -153,7 +154,7 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        problems = "; ".join(map(_problem, error.errors(include_input=False, include_url=False)))
+        problems = "; ".join(_problem(each, overrides) for each in error.errors(include_input=False, include_url=False))
         raise SettingsError(f"invalid setting: {problems}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"boom.toml in {Path.cwd()} cannot be read: {error}") from None
@@ -161,11 +162,11 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError(f"boom.toml in {Path.cwd()} cannot be read: {error.strerror}") from None
 
 
-def _problem(error: Any) -> str:
-    """What is wrong with a setting, where it was set."""
+def _problem(error: Any, overrides: Collection[str]) -> str:
+    """What is wrong with a setting, and where it was set."""
     name = ".".join(map(str, error["loc"][:1]))
     variable = f"{_PREFIX}{name.upper()}"
-    place = variable if variable in os.environ else f"{name} (in boom.toml)"
+    place = name if name in overrides else variable if variable in os.environ else f"{name} (in boom.toml)"
     if error["type"] == "extra_forbidden":
         return f"{place} is not known; known are {', '.join(sorted(Settings.model_fields))}"
     message = error["msg"].removeprefix("Value error, ")

@@ -70,6 +70,11 @@ def test_a_mistake_in_the_file_is_named(text: str, told: str) -> None:
     assert "boom.toml" in str(error.value)
 
 
+def test_a_mistake_in_a_program_is_no_mistake_in_the_file() -> None:
+    with pytest.raises(SettingsError, match="invalid setting: partitions: input should be greater"):
+        load_settings(partitions=0)
+
+
 @pytest.mark.parametrize(
     "command",
     [

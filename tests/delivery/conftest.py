@@ -21,7 +21,7 @@ def make_bench(make_settings: Callable[..., Any], tmp_path: Path) -> Iterator[Ca
     made: list[Bench] = []
 
     def make(**overrides: Any) -> Bench:
-        values = {"partitions": 1, "role": "enrich", "session_timeout": SESSION, "batch_ms": 5} | overrides
+        values = {"partitions": 1, "role": "enrich", "session_timeout": SESSION, "batch_ms": 10} | overrides
         made.append(Bench(make_settings(**values), tmp_path / f"bench{len(made)}"))
         return made[-1]
 
