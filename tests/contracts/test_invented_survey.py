@@ -95,7 +95,7 @@ def test_it_is_archived_filtered_and_shown(outcome: Outcome) -> None:
 def check_alerts(outcome: Outcome) -> None:
     """Every alert is there, with its flags, statistics and stamps."""
     alerts = outcome.documents["alerts"]
-    uids = [f"mayfly one/{n}" for n in (0, 1, 2)] + ["mayfly two/0", "mayfly three/0"]
+    uids = [f"mayfly one/{n}" for n in (0, 1, 2)] + ["mayfly two/0", "mayfly: three:7/0"]
     assert {alert["_id"] for alert in alerts.values()} == {candid_of(uid) for uid in uids}
     last = alerts[repr(candid_of("mayfly one/2"))]
     assert last["candidate"]["note"].count("cloud") == 3

@@ -84,4 +84,4 @@ def packet(source: str = "mayfly one", night: int = 0, **changes: Any) -> bytes:
 
 def night() -> list[bytes]:
     """Alerts of three objects; the first was seen on three nights."""
-    return [packet("mayfly one", n) for n in (0, 1, 2)] + [packet("mayfly two"), packet("mayfly three")]
+    return [packet("mayfly one", n) for n in (0, 1, 2)] + [packet("mayfly two"), packet("mayfly: three:7")]
