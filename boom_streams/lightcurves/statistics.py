@@ -94,12 +94,13 @@ def _detected(series: Series, points: Points, visible: Mask, candid: int, jd: fl
 def _forced(series: Series, points: Points, visible: Mask, jd: float) -> list[_Ranked]:
     """Forced photometry that is clear and good; it comes after detections at one time."""
     chosen = visible & (points["jd"] <= jd) & (series.ratios(points) >= FORCED_SNR)
-    points = points[chosen if series.usable is None else chosen & series.usable(points)]
+    if series.usable is not None:
+        chosen &= series.usable(points)
     columns = (points["jd"], points[series.band], *series.magnitudes(points))
     ranks = series.ranks
     return [
         (t, ranks[band], 2, 0, mag, err)
-        for t, band, mag, err in zip(*(column.tolist() for column in columns), strict=True)
+        for t, band, mag, err in zip(*(column[chosen].tolist() for column in columns), strict=True)
         if mag == mag and err == err
     ]
 

@@ -37,14 +37,18 @@ class Rights:
     levels
         Level of each programme: the greater, the fewer may see it; `PUBLIC` is the least.
     field
-        Field of candidates and of points that names their programme; None if the survey has none, so that all of it
-        counts as one programme.
+        Field of candidates and of points that names their programme (in points a column of one byte); None if the
+        survey has none, so that all of it counts as one programme.
     """
 
     levels: Mapping[int, int]
     field: str | None = None
 
     def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
         return hash((self.field, *sorted(self.levels.items())))
 
     @cached_property
@@ -88,13 +92,13 @@ class Rights:
         """Which points may be seen by who is permitted these programmes."""
         if self.field is None:
             return np.full(len(points), self.rarest in permitted)
-        return _table(self, frozenset(permitted))[points[self.field].astype(np.int16) + 128]
+        return _table(self, frozenset(permitted))[points[self.field].view(np.uint8)]
 
     def derivable(self, points: Points, programid: Any) -> Mask:
         """Which points everyone may see who may see an alert of this ``programid``."""
         if self.field is None:
             return np.ones(len(points), np.bool_)
-        return self._derivable[self.programme(programid)][points[self.field].astype(np.int16) + 128]
+        return self._derivable[self.programme(programid)][points[self.field].view(np.uint8)]
 
     @cached_property
     def _derivable(self) -> Mapping[int, Mask]:
@@ -133,5 +137,5 @@ class Rights:
 
 @lru_cache(maxsize=256)
 def _table(rights: Rights, permitted: frozenset[int]) -> Mask:
-    """For each ``programid`` of -128 to 127 whether its points may be seen."""
-    return np.array([rights.sees(permitted, programid) for programid in range(-128, 128)])
+    """For each ``programid`` of one byte whether its points may be seen: 0 to 127, then -128 to -1."""
+    return np.array([rights.sees(permitted, programid) for programid in (*range(128), *range(-128, 0))])
