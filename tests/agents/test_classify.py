@@ -160,14 +160,14 @@ def test_the_same_scores_alone_and_in_a_batch_and_stored(
     make_settings: Callable[..., Settings], settings: Settings, archive: Archive, shared: Path
 ) -> None:
     """Alerts that are processed again in another batch give the same bytes; one without a stamp says so."""
-    settings = make_settings(models_dir=shared / "models", topic_prefix=settings.topic_prefix)
+    with_models = make_settings(models_dir=shared / "models", topic_prefix=settings.topic_prefix)
     night = sorted((shared / "data/alerts/ztf/20231012").rglob("*.avro"))
-    found = enriched(settings, *(path.read_bytes() for path in night))
+    found = enriched(with_models, *(path.read_bytes() for path in night))
     bare = bson.decode(found[0].value)
     del bare["cutouts"]["cutoutTemplate"]
     found[0].value = bson.encode(bare)
-    together = chain.run(classify.make(settings), found, MemoryTable("objects"))
-    alone, process = MemoryTable("objects"), classify.make(settings)
+    together = chain.run(classify.make(with_models), found, MemoryTable("objects"))
+    alone, process = MemoryTable("objects"), classify.make(with_models)
     assert [chain.run(process, [record], alone)[0] for record in found] == together
     archive.write_classified([result.sends[0].value for result in together])
     with MongoClient[dict[str, Any]](settings.mongo_uri.get_secret_value()) as client:
@@ -177,7 +177,7 @@ def test_the_same_scores_alone_and_in_a_batch_and_stored(
     assert (first["classifications"], first["models"]) == ({}, {})
     complete = [each for each in others if "unscored" not in each]
     assert len(complete) > 15
-    assert all(set(each["classifications"]) == set(each["models"]) == set(settings.models) for each in complete)
+    assert all(set(each["classifications"]) == set(each["models"]) == set(with_models.models) for each in complete)
     assert all(0 <= score <= 1 for each in complete for score in each["classifications"].values())
 
 

@@ -13,6 +13,7 @@ import pytest
 from boom_streams.agents import enrich
 from boom_streams.agents.delivery.loop import Process, Record, Result
 from boom_streams.avro import containers as avro
+from boom_streams.errors import BadRecord
 from boom_streams.ingest import raw_records as raw
 from boom_streams.kafka import partitions
 from boom_streams.schema import records as schemas
@@ -137,6 +138,20 @@ def test_a_margin_record_is_only_put_into_cells(settings: Settings, table: Memor
     assert len(partitions) > 1
     for partition in range(PARTITIONS):
         assert objects(table, partition) == ({"ZTF00aaaaaaa": [42]} if partition in partitions else {})
+
+
+def test_a_margin_record_of_the_first_release_is_taken_and_one_of_a_newer_is_a_dead_letter(
+    settings: Settings, table: MemoryTable
+) -> None:
+    ra, dec = at_an_edge()
+    _, margin, *_ = placed(container(candidate=candidate(ra=ra, dec=dec)))
+    content = bson.decode(margin.value)
+    margin.value = bson.encode({name: value for name, value in content.items() if name != "v"})
+    assert run(settings, table, margin) == [Result()]
+    assert objects(table, margin.partition) == {"ZTF00aaaaaaa": [42]}
+    margin.value = bson.encode(content | {"v": 99})
+    with pytest.raises(BadRecord, match="were written by a newer release"):
+        run(settings, table, margin)
 
 
 @pytest.mark.parametrize("kind", ["no key", "another key", "no cell", "another partition", "leading zero"])
