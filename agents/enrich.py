@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import bson
+from bson.errors import BSONError
 
 from boom_streams import names
 from boom_streams.agents.delivery.loop import Process, Record, Result, Work
@@ -22,6 +23,7 @@ from boom_streams.kafka.partitions import raw_partition
 from boom_streams.schema import bson_records, formats
 from boom_streams.settings import Settings
 from boom_streams.surveys import Alert, Survey, get_survey
+from boom_streams.surveys.checks import check_position
 from boom_streams.tables import cells
 from boom_streams.tables.tiles import Tiles
 
@@ -43,7 +45,12 @@ def make(settings: Settings) -> Process:
         alerts: dict[str, list[int]] = {}
         for index, record in enumerate(work.records):
             if record.headers.get("role") == b"margin":
-                sightings[index] = _sighting(work, record, _margin(record.value))
+                try:
+                    where = _margin(settings, surveys[record.topic].name, record)
+                except BadRecord as error:
+                    results[index] = Result(dead=str(error))
+                else:
+                    sightings[index] = _sighting(work, record, where)
             else:
                 alerts.setdefault(record.topic, []).append(index)
         for topic, indices in alerts.items():
@@ -118,14 +125,26 @@ def _cells(alerts: Sequence[Alert | BadRecord]) -> list[int | None]:
     return [next(found) if isinstance(alert, Alert) else None for alert in alerts]
 
 
-def _margin(value: bytes) -> dict[str, Any]:
-    """A margin record; one of another version is a dead letter and stops nobody, as anybody writes to the raw topic."""
-    found: dict[str, Any] = bson.decode(value)
+def _margin(settings: Settings, survey: str, record: Record) -> dict[str, Any]:
+    """What a margin record says; anybody writes to the raw topic, and other alerts stand beside it in the table.
+
+    Raises
+    ------
+    BadRecord
+        If it is not one that the writer of raw records makes, or not where that puts it.
+    """
     try:
+        found: dict[str, Any] = bson.decode(record.value)
         formats.MARGIN.check(found.get("v", 1))
-    except FormatError as error:
-        raise BadRecord(str(error)) from None
-    return found
+    except (FormatError, BSONError, TypeError, ValueError) as error:
+        raise BadRecord(f"no margin record: {error}") from None
+    object_id, candid = found.get("objectId"), found.get("candid")
+    if found.get("survey") != survey or not isinstance(object_id, str):
+        raise BadRecord(f"no margin record of {survey}: its survey or objectId is something else")
+    at = check_position(survey, object_id, candid, {name: found.get(name) for name in ("jd", "ra", "dec")})
+    if not raw.is_margin(record.key, record.partition, settings.partitions, at):
+        raise BadRecord("a margin record that is not near the cell of its key, or in another partition")
+    return bson_records.position(survey, at)
 
 
 def _sighting(work: Work, record: Record, where: Mapping[str, Any]) -> cells.Sighting:

@@ -29,6 +29,7 @@ __all__ = [
     "RawBatch",
     "RawRecord",
     "cell_key",
+    "is_margin",
     "is_placed",
     "raw_batch",
     "raw_records",
@@ -143,6 +144,15 @@ def is_placed(key: bytes | None, partition: int, partitions: int, cell: int | No
     if cell is not None and key != cell_key(cell):
         return False
     return key == cell_key(int(key)) and raw_partition(key, partitions) == partition
+
+
+def is_margin(key: bytes | None, partition: int, partitions: int, at: Position) -> bool:
+    """Whether a margin record's key is a cell that a place is near, and it lies in that key's partition."""
+    return (
+        key is not None
+        and is_placed(key, partition, partitions)
+        and int(key) in sky.neighbour_cells([at.ra], [at.dec], NSIDE, MARGIN_ARCSEC)[0]
+    )
 
 
 def _position(container: bytes, survey: Survey) -> Position:

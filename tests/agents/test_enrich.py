@@ -13,7 +13,6 @@ import pytest
 from boom_streams.agents import enrich
 from boom_streams.agents.delivery.loop import Process, Record, Result
 from boom_streams.avro import containers as avro
-from boom_streams.errors import BadRecord
 from boom_streams.ingest import raw_records as raw
 from boom_streams.kafka import partitions
 from boom_streams.schema import records as schemas
@@ -150,8 +149,45 @@ def test_a_margin_record_of_the_first_release_is_taken_and_one_of_a_newer_is_a_d
     assert run(settings, table, margin) == [Result()]
     assert objects(table, margin.partition) == {"ZTF00aaaaaaa": [42]}
     margin.value = bson.encode(content | {"v": 99})
-    with pytest.raises(BadRecord, match="were written by a newer release"):
-        run(settings, table, margin)
+    (result,) = run(settings, table, margin)
+    assert "were written by a newer release" in str(result.dead)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"objectId": 7}, "survey or objectId"),
+        ({"objectId": ""}, "objectId is missing"),
+        ({"candid": "x"}, "candid"),
+        ({"candid": True}, "candid"),
+        ({"jd": float("nan")}, "jd"),
+        ({"jd": -1.0}, "jd"),
+        ({"ra": None}, "ra"),
+        ({"dec": 91.0}, "dec"),
+        ({"ra": 200.0}, "not near the cell"),
+        ({"survey": "LSST"}, "survey or objectId"),
+        ({"v": 99}, "margin"),
+        (b"no BSON", "no margin record"),
+        (None, "no margin record"),
+    ],
+    ids=str,
+)
+def test_a_forged_margin_record_harms_only_itself(
+    settings: Settings, table: MemoryTable, changes: Any, reason: str
+) -> None:
+    """The real alert of the object comes after it, into the same partition."""
+    ra, dec = at_an_edge()
+    right, *margins = placed(container(candidate=candidate(ra=ra, dec=dec)))
+    genuine = margins[0]
+    forged = bson.encode({**bson.decode(genuine.value), **changes}) if isinstance(changes, dict) else changes
+    wrong = record(forged, key=genuine.key, partition=genuine.partition, headers=genuine.headers)
+    bad, *good = run(settings, table, wrong, genuine, right)
+    assert bad.dead is not None
+    assert reason in bad.dead
+    assert [result.dead for result in good] == [None, None]
+    expected = MemoryTable("cells")
+    run(settings, expected, genuine, right)
+    assert table.partitions == expected.partitions
 
 
 @pytest.mark.parametrize("kind", ["no key", "another key", "no cell", "another partition", "leading zero"])
