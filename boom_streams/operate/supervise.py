@@ -6,6 +6,7 @@ import ctypes
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,8 +43,11 @@ _KEEP_MEMORY = {
     "MALLOC_TOP_PAD_": str(4 << 20),
 }
 
-#: A log file larger than this is put aside when its worker starts, bytes.
+#: A log file larger than this is put aside, bytes; one that was put aside before is replaced.
 MAX_LOG_BYTES = 20 << 20
+
+#: Seconds between two looks at the sizes of the log files.
+_LOG_SECONDS = 5.0
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -102,6 +106,7 @@ class Supervisor:
     )
     _workers: list[_Worker] = field(init=False, default_factory=list)
     _lock: int | None = field(init=False, default=None)
+    _rotate_at: float = field(init=False, default=0.0)
 
     def __enter__(self) -> Self:
         self.start()
@@ -129,6 +134,10 @@ class Supervisor:
         """Note what has exited, and start again what has waited long enough; return the exits."""
         exits = []
         now = time.monotonic()
+        if now >= self._rotate_at:
+            self._rotate_at = now + _LOG_SECONDS
+            for worker in self._workers:
+                _rotate(self.log_file(worker.role, worker.index))
         for worker in self._workers:
             process = worker.process
             if process is not None and (code := process.poll()) is not None:
@@ -261,9 +270,20 @@ def _python_path() -> str:
 
 def _open_log(path: Path) -> IO[bytes]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
-        path.replace(path.with_suffix(".log.1"))
+    _rotate(path)
     return path.open("ab")
+
+
+def _rotate(path: Path) -> None:
+    """Put a large log aside: its worker, which has the file open to append to it, goes on at the beginning."""
+    try:
+        if path.stat().st_size > MAX_LOG_BYTES:
+            shutil.copyfile(path, path.with_suffix(".log.1"))
+            os.truncate(path, 0)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        log.warning("cannot put %s aside: %s", path, error)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from boom_streams.operate import supervise
 from boom_streams.operate.supervise import Exit, Supervisor, environment
 from boom_streams.settings import Settings, load_settings
 from tests.support.waiting import wait_for
@@ -148,3 +149,26 @@ def test_settings_survive_the_way_through_the_environment(tmp_path: Path, monkey
         monkeypatch.setenv(name, value)
     again: Settings = load_settings()
     assert again == settings
+
+
+def test_a_log_is_put_aside_while_its_worker_writes(
+    make: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "MAX_LOG_BYTES", 100_000)
+    monkeypatch.setattr(supervise, "_LOG_SECONDS", 0.1)
+    chatter = "import time\nfor n in range(10**9):\n    print(f'line {n:9}', flush=True); time.sleep(1e-5)"
+    with make(chatter) as supervisor:
+        path = supervisor.log_file("enrich", 0)
+        aside = path.with_suffix(".log.1")
+
+        def rotated() -> bool:
+            supervisor.poll()
+            return aside.exists() and path.stat().st_size > 1000
+
+        soon(rotated, "the log is put aside")
+        lines = [line for line in path.read_text().splitlines()[1:-1] if line]
+        assert all(line.startswith("line ") for line in lines)
+        assert aside.stat().st_size > 100_000
+        first = aside.read_text().splitlines()[0]
+        soon(lambda: rotated() and aside.read_text().splitlines()[0] != first, "and again")
+        assert path.stat().st_size + aside.stat().st_size < 100 * supervise.MAX_LOG_BYTES
