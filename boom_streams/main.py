@@ -16,6 +16,7 @@ import faust
 
 from boom_streams import names
 from boom_streams.agents import faust_fixes
+from boom_streams.agents.delivery.belonging import Belonging
 from boom_streams.agents.delivery.guards import watch_commits, watch_copartitioning, watch_retention
 from boom_streams.agents.delivery.journal import Journal
 from boom_streams.agents.delivery.loop import Delivery, Process
@@ -149,6 +150,7 @@ def build_app(
             pulse=app.pulse,
             probe=Services(settings, _written(settings, stage)),
             notes=notes,
+            belonging=Belonging(settings),
             tables=[tables[name] for name in stage.tables],
             batch_size=settings.batch_size,
             batch_ms=settings.batch_ms if stage.gathers else settings.batch_ms // 10,

@@ -22,9 +22,10 @@ from faust.stores import rocksdb
 
 from boom_streams.errors import EXIT_RESTART, StoreError
 
-__all__ = ["StateTable", "View", "stored_items", "stored_partition"]
+__all__ = ["StateTable", "View", "source_key", "stored_items", "stored_partition"]
 
 _OFFSET = struct.Struct(">q")
+_SOURCE = b"\x00source:"
 _CACHE_BYTES = 256 << 20
 
 
@@ -65,6 +66,11 @@ class View:
         self._writes[key] = self._writes.pop(key)
         if early is not None:
             self._early[key] = early
+
+
+def source_key(topic: str) -> bytes:
+    """Key under which a table keeps the id of a topic that it is made from; no other key begins like it."""
+    return _SOURCE + topic.encode()
 
 
 class StateTable(faust.Table[bytes, bytes]):
@@ -200,4 +206,4 @@ def stored_partition(path: Path) -> tuple[int, dict[bytes, bytes]]:
     finally:
         database.close()
     offset = int(items.pop(_Store.offset_key, b"-1"))
-    return offset, {key: value[_OFFSET.size :] for key, value in items.items()}
+    return offset, {k: value[_OFFSET.size :] for k, value in items.items() if not k.startswith(_SOURCE)}

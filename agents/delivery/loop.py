@@ -28,6 +28,7 @@ from itertools import groupby
 from typing import Any
 
 from boom_streams.agents.delivery.batch import Inbox, Process, Record, Result, Work, checked, dead_letter
+from boom_streams.agents.delivery.belonging import Belonging, ForeignTable
 from boom_streams.agents.delivery.journal import Journal
 from boom_streams.agents.delivery.output import Output, Send
 from boom_streams.agents.delivery.probe import Probe
@@ -78,6 +79,8 @@ class Delivery:
         Asks the services whether they are well.
     notes
         Where it is written that the stage waits.
+    belonging
+        Knows whether the tables and their topics belong together.
     batch_size, batch_ms
         Most records of a batch, and how long the first waits for others, milliseconds.
     tables
@@ -96,6 +99,7 @@ class Delivery:
         pulse: Pulse,
         probe: Probe,
         notes: Notes,
+        belonging: Belonging,
         batch_size: int,
         batch_ms: int,
         tables: Sequence[StateTable] = (),
@@ -108,6 +112,7 @@ class Delivery:
         self.pulse = pulse
         self.probe = probe
         self.notes = notes
+        self.belonging = belonging
         self.tables = {table.name: table for table in tables}
         self.batch_size = batch_size
         self.batch_seconds = batch_ms / 1000
@@ -201,7 +206,7 @@ class Delivery:
                 work.clear()
                 try:
                     async with self.journal.hand(names, alone=alone):
-                        return await asyncio.to_thread(self.process, work)
+                        return await asyncio.to_thread(self._run, work, generation)
                 except Exception as error:
                     if not self.probe.concerns(error):
                         raise
@@ -215,6 +220,14 @@ class Delivery:
                 await asyncio.sleep(_RETRY)
         finally:
             self.notes.goes_on(self.stage)
+
+    def _run(self, work: Work, generation: int) -> list[Result]:
+        try:
+            self.belonging.check(work, generation)
+        except ForeignTable as error:
+            self.notes.waits(self.stage, str(error))
+            fail_stop("%s: %s", self.stage, error)
+        return self.process(work)
 
     async def _finish(self, stream: Any, work: Work, results: list[Result], generation: int) -> None:
         """Write, send, wait, acknowledge; or drop everything when the partitions have another owner."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
@@ -15,7 +15,7 @@ from boom_streams import names
 from boom_streams.errors import ServiceError
 from boom_streams.kafka.clients import TIMEOUT, admin, fail, partition_counts
 from boom_streams.kafka.limits import MAX_BYTES, MAX_DEAD_BYTES
-from boom_streams.topologies.survey import TABLES, TOPICS
+from boom_streams.topologies.survey import STAGES, TABLES, TOPICS
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
@@ -25,7 +25,9 @@ __all__ = [
     "delete_filter_topic",
     "ensure_filter_topic",
     "ensure_topics",
+    "rebuilding",
     "required_topics",
+    "topic_ids",
     "topic_problems",
 ]
 
@@ -225,10 +227,46 @@ def _wrong(settings: Settings, existing: Mapping[str, int]) -> list[str]:
     return sorted(topic for topic in ours if existing[topic] != settings.partitions)
 
 
+def topic_ids(settings: Settings, topics: Iterable[str]) -> dict[str, str]:
+    """Ids that Kafka gave topics when they were made: one that was deleted and made again has another.
+
+    Raises
+    ------
+    ServiceError
+        If Kafka does not answer, or there is no such topic.
+    """
+    found = {}
+    for topic, future in (
+        admin(settings).describe_topics(TopicCollection(list(topics)), request_timeout=TIMEOUT).items()
+    ):
+        try:
+            found[topic] = str(future.result().topic_id)
+        except KafkaException as error:
+            raise fail(settings, error.args[0], topic, "Describe") from None
+    return found
+
+
+def rebuilding(settings: Settings, topic: str) -> str:
+    """What must be made anew with a topic: what was made from its records, and counts on their offsets."""
+    stage = topic.rpartition(".")[2]
+    tables = [table for each in STAGES if each.source == stage for table in each.tables]
+    if not tables:
+        return ""
+    changelogs = [names.changelog_topic(table, settings.topic_prefix) for table in tables]
+    said = (
+        f"the table {', '.join(tables)} was made from its records: with all workers stopped, delete "
+        f"{', '.join(changelogs)} with it, and {', '.join(f'{table}-*.db' for table in tables)} in the folders of the "
+        "workers"
+    )
+    if stage == "enriched":  # revisions of objects are counted in the table, and go on in the archive
+        said += ", and let the light curves begin anew, too: drop <SURVEY>_alerts_aux, or replay what the table had"
+    return said
+
+
 def _wrong_count(settings: Settings, topic: str, count: int) -> str:
     return (
         f"topic {topic} has {count} partitions, and the setting `partitions` is {settings.partitions}; "
         f"set BOOM_PARTITIONS={count} if every topic has {count}, or remove the topic with all its records: "
         f"kafka-topics.sh --bootstrap-server {settings.kafka} --delete --topic '{topic}', "
-        "then `boom-streams init`"
+        f"then `boom-streams init`{'; ' if (also := rebuilding(settings, topic)) else ''}{also}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.cimpl import NewTopic
 
-from boom_streams.kafka import clients
+from boom_streams.kafka import clients, topics
 from boom_streams.kafka.writer import Writer
 from boom_streams.operate import worker_notes
 from tests.delivery.harness import Bench
@@ -87,3 +88,28 @@ def test_records_that_were_deleted_before_they_were_read_are_named(
     (note,) = worker_notes.lost(bench.settings)
     assert (note["worker"], note["topic"], note["partition"]) == ("a", bench.raw, 0)
     assert (note["first"], note["after"]) == (10, 34)
+
+
+def test_a_table_from_before_its_topic_was_made_anew_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With RocksDB, and where the disk is lost and the table comes from its changelog."""
+    bench.produce({"id": i, "key": "k"} for i in range(20))
+    bench.run_until_committed()
+    monkeypatch.setenv("APP_DATADIR", str(bench.folder / "a"))
+    for topic in (bench.raw, bench.changelog):
+        admin = clients.admin(bench.settings)
+        for future in admin.delete_topics([topic]).values():
+            future.result(10)
+        wait_for(lambda gone=topic: gone not in clients.partition_counts(bench.settings), "the topic is gone")
+        topics.ensure_topics(bench.settings)
+        bench.produce({"id": i, "key": "k"} for i in range(20, 60))
+        if topic == bench.changelog:  # as `rebuilding` says; and the worker begins anew
+            shutil.rmtree(bench.folder / "a", ignore_errors=True)
+            bench.run_until_committed()
+            assert bench.stored() == bench.rebuilt() == {"k": list(range(20, 60))}
+            break
+        for _ in ("with its disk", "without"):
+            assert bench.start().wait(60) == 70
+            assert "is not the one that table cells was made from" in bench.log().read_text()
+            assert f"delete {bench.changelog} with it, and cells-*.db" in worker_notes.waiting(bench.settings)[0]["why"]
+            shutil.rmtree(bench.folder / "a", ignore_errors=True)
+    assert bench.dead_letters() == []

@@ -16,6 +16,7 @@ from boom_streams.kafka.offsets import committed, watermarks
 from boom_streams.kafka.reading import headers_of, scan
 from boom_streams.kafka.writer import Writer
 from boom_streams.settings import Settings, load_settings
+from tests.support.waiting import wait_for
 
 
 def topic_config(settings: Settings, topic: str) -> dict[str, str]:
@@ -203,3 +204,23 @@ def test_what_is_to_be_written_to_is_checked_first(make_settings) -> None:
     other = settings.model_copy(update={"partitions": 16})
     with pytest.raises(ServiceError, match="has 2 partitions, and the setting `partitions` is 16"):
         topics.check_topics(other)
+
+
+def test_a_topic_that_was_made_anew_has_another_id(settings: Settings) -> None:
+    topics.ensure_topics(settings)
+    raw, enriched = (names.topic("ZTF", name, settings.topic_prefix) for name in ("raw", "enriched"))
+    before = topics.topic_ids(settings, [raw, enriched])
+    assert before.keys() == {raw, enriched}
+    clients.admin(settings).delete_topics([raw])[raw].result(10)
+    wait_for(lambda: raw not in clients.partition_counts(settings), "the topic is gone")
+    topics.ensure_topics(settings)
+    after = topics.topic_ids(settings, [raw, enriched])
+    assert (after[enriched], after[raw] != before[raw]) == (before[enriched], True)
+
+
+def test_the_advice_names_what_must_be_made_anew_with_a_topic(settings: Settings) -> None:
+    raw, enriched, filtered = (names.topic("ZTF", n, settings.topic_prefix) for n in ("raw", "enriched", "filtered"))
+    assert "boom.cells.changelog with it, and cells-*.db" in topics.rebuilding(settings, raw)
+    assert "boom.objects.changelog with it" in topics.rebuilding(settings, enriched)
+    assert "_alerts_aux" in topics.rebuilding(settings, enriched)
+    assert topics.rebuilding(settings, filtered) == ""
