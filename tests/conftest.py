@@ -22,6 +22,8 @@ from boom_streams.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
+pytest.register_assert_rewrite("boom_streams.testing.contract")
+
 MakeSettings = Callable[..., Settings]
 
 

@@ -169,6 +169,10 @@ class Survey(ABC):
     def decode(self, batch: Sequence[bytes]) -> list[Alert | BadRecord]:
         """Decode containers of one alert each; in place of a bad one its error. Never raises for one."""
 
+    def samples(self, count: int, seed: int) -> list[bytes]:
+        """Made-up packets, one alert each, at most `count`, for `boom_streams.testing`; alike for one `seed`."""
+        return []
+
     def links(self, object_id: str) -> list[tuple[str, str]]:
         """Public pages about an object: what each is called, and its address."""
         return []

@@ -15,12 +15,12 @@ from fastavro.write import schemaless_writer
 
 from boom_streams.avro.numbers import encode_long
 
-__all__ = ["VERSION", "alert_schema", "container", "encode_point", "field_names"]
+__all__ = ["SYNC", "VERSION", "alert_schema", "container", "encode_point", "field_names"]
 
 VERSION = "4.02"
 
 #: Same in every container, so that the same alerts give the same bytes.
-_SYNC = b"boom_streams\0\0\0\0"
+SYNC = b"boom_streams\0\0\0\0"
 
 _Fields = Sequence[tuple[str, str]]
 
@@ -158,7 +158,7 @@ def container(packet: Mapping[str, Any]) -> bytes:
             _encode(parsed["tail"], packet),
         )
     )
-    return b"".join((_header(), encode_long(1), encode_long(len(data)), data, _SYNC))
+    return b"".join((_header(), encode_long(1), encode_long(len(data)), data, SYNC))
 
 
 def _record(name: str) -> dict[str, Any]:
@@ -200,5 +200,5 @@ def _parsed() -> dict[str, Any]:
 def _header() -> bytes:
     """Start of every container, up to its first block."""
     empty = BytesIO()
-    fastavro.writer(empty, alert_schema(), [], sync_marker=_SYNC)
+    fastavro.writer(empty, alert_schema(), [], sync_marker=SYNC)
     return empty.getvalue()

@@ -19,8 +19,9 @@ from boom_streams.kafka import partitions
 from boom_streams.models import known_models
 from boom_streams.schema import records as schemas
 from boom_streams.settings import Settings
-from tests.support import chain
-from tests.support.chain import MemoryTable
+from boom_streams.testing import sample_packets, stages
+from boom_streams.testing.stages import MemoryTable
+from tests.support.alerts import containers
 from tests.support.ztf_packets import candidate, container, detection
 
 JD = 2460000.5
@@ -39,7 +40,7 @@ def enriched(settings: Settings, *containers: bytes) -> list[Record]:
     topic = names.topic("ZTF", "enriched", settings.topic_prefix)
     return [
         Record(topic, partition, offset, 1.7e9, OBJECT, value, {})
-        for offset, value in enumerate(chain.enriched(containers))
+        for offset, value in enumerate(stages.enriched(containers))
     ]
 
 
@@ -49,7 +50,7 @@ def alert(candid: int, day: float, **changes: Any) -> bytes:
 
 
 def run(settings: Settings, table: MemoryTable, *found: Record) -> list[dict[str, Any]]:
-    results = chain.run(classify.make(settings), found, table)
+    results = stages.run(classify.make(settings), found, table)
     assert [result.dead for result in results] == [None] * len(found)
     for result in results:
         schemas.check("classified", result.sends[0].value)
@@ -58,7 +59,7 @@ def run(settings: Settings, table: MemoryTable, *found: Record) -> list[dict[str
 
 def test_what_is_sent(settings: Settings) -> None:
     found = enriched(settings, alert(1000, 0.0), alert(1001, 2.0, magpsf=17.0))
-    results = chain.run(classify.make(settings), found, MemoryTable("objects"))
+    results = stages.run(classify.make(settings), found, MemoryTable("objects"))
     sends = [send for result in results for send in result.sends]
     assert {send.topic for send in sends} == {names.topic("ZTF", "classified", settings.topic_prefix)}
     assert [(send.key, send.partition) for send in sends] == [(OBJECT, found[0].partition)] * 2
@@ -81,18 +82,18 @@ def test_the_same_bytes_alone_in_a_batch_and_again(settings: Settings) -> None:
     found = enriched(settings, *(alert(1000 + n, n * 7.3) for n in range(6)))
     process = classify.make(settings)
     table = MemoryTable("objects")
-    together = chain.run(process, found, table)
+    together = stages.run(process, found, table)
     alone = MemoryTable("objects")
-    assert [chain.run(process, [record], alone)[0] for record in found] == together
-    assert chain.run(process, found[2:], table) == together[2:]
+    assert [stages.run(process, [record], alone)[0] for record in found] == together
+    assert stages.run(process, found[2:], table) == together[2:]
     assert table == alone
 
 
 def test_an_old_object_is_read_back_from_the_archive(settings: Settings, archive: Archive) -> None:
     first, second = enriched(settings, alert(1000, 0.0), alert(1001, 50.0, jdstarthist=JD - 1))
-    archive.write_classified(chain.classified([first.value], chain.Memory()))
+    archive.write_classified(stages.classified([first.value], stages.Memory()))
     (value,) = run(settings, MemoryTable("objects"), second)
-    series = chain.points_of(value, "prv_candidates")
+    series = stages.points_of(value, "prv_candidates")
     assert series["candid"].tolist() == [900, 1000, 901, 1001]
     assert value["history"] == "complete"
     assert value["properties"]["photstats"]["g"]["dt"] == 51.0
@@ -110,7 +111,7 @@ def test_the_archive_is_away_and_comes_back(
     old, *found = enriched(
         settings, alert(1000, 0.0), *(alert(1001 + n, 50.0 + n, jdstarthist=JD - 1) for n in range(3))
     )
-    archive.write_classified(chain.classified([old.value], chain.Memory()))
+    archive.write_classified(stages.classified([old.value], stages.Memory()))
     nowhere = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50"
     away = make_settings(mongo_uri=nowhere, archive_patience=0.0, topic_prefix=settings.topic_prefix)
     table = MemoryTable("objects")
@@ -119,30 +120,43 @@ def test_the_archive_is_away_and_comes_back(
     again, later = run(settings, table, *found[1:])
     assert again == partial[1], "its first answer"
     assert later["history"] == "complete"
-    assert 1000 in chain.points_of(later, "prv_candidates")["candid"]
+    assert 1000 in stages.points_of(later, "prv_candidates")["candid"]
     for values in (partial, [later, again]):
         archive.write_classified([bson.encode(value) for value in values])
     ((_, own, _),) = archive.read_objects("ZTF", [OBJECT.decode()]).values()
     assert own == {1000, 1001, 1002, 1003}
 
 
-@pytest.mark.parametrize("night", ["20211121_snappy", "20231012"])
-def test_a_real_night_in_two_orders_ends_in_the_same_archive(
-    settings: Settings, archive: Archive, shared: Path, night: str
+@pytest.fixture(params=["made up", "20211121_snappy", "20231012"])
+def night(request: pytest.FixtureRequest) -> list[bytes]:
+    """Packets of a night, made up or real."""
+    if request.param == "made up":
+        return sample_packets("ZTF", 60)
+    return containers(request.getfixturevalue("shared") / "data/alerts/ztf" / request.param)
+
+
+def test_a_night_in_two_orders_ends_in_the_same_archive(
+    settings: Settings, archive: Archive, night: list[bytes]
 ) -> None:
-    found = []
-    for path in sorted((shared / "data" / "alerts" / "ztf" / night).rglob("*")):
-        found += chain.split(path.read_bytes()) if path.suffix == ".avro" and path.is_file() else []
-    values = chain.enriched(found)
+    values = stages.enriched(night)
     with MongoClient[dict[str, Any]](settings.mongo_uri.get_secret_value()) as client:
         aux = client[settings.mongo_db]["ZTF_alerts_aux"]
         contents = []
         for order in (values, [*values[::-1], *values[:5]]):
             aux.delete_many({})
-            archive.write_classified(chain.classified(order, chain.Memory()))
-            contents.append({document["_id"]: chain.without_revisions(document) for document in aux.find()})
+            archive.write_classified(stages.classified(order, stages.Memory()))
+            contents.append({document["_id"]: without_revisions(document) for document in aux.find()})
         assert contents[0] == contents[1]
         assert len(contents[0]) > 20
+
+
+def without_revisions(document: dict[str, Any]) -> dict[str, Any]:
+    """A document without the order in which its alerts were processed."""
+    series = {
+        name: [{k: v for k, v in point.items() if k != "revision"} for point in document[name]]
+        for name in stages.ZTF.series
+    }
+    return {name: value for name, value in (document | series).items() if name != "revision"}
 
 
 def test_a_real_alert_gets_the_scores_that_were_published(make_settings: Callable[..., Settings], shared: Path) -> None:
@@ -166,9 +180,9 @@ def test_the_same_scores_alone_and_in_a_batch_and_stored(
     bare = bson.decode(found[0].value)
     del bare["cutouts"]["cutoutTemplate"]
     found[0].value = bson.encode(bare)
-    together = chain.run(classify.make(with_models), found, MemoryTable("objects"))
+    together = stages.run(classify.make(with_models), found, MemoryTable("objects"))
     alone, process = MemoryTable("objects"), classify.make(with_models)
-    assert [chain.run(process, [record], alone)[0] for record in found] == together
+    assert [stages.run(process, [record], alone)[0] for record in found] == together
     archive.write_classified([result.sends[0].value for result in together])
     with MongoClient[dict[str, Any]](settings.mongo_uri.get_secret_value()) as client:
         stored = {document["_id"]: document for document in client[settings.mongo_db]["ZTF_alerts"].find()}

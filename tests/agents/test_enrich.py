@@ -18,8 +18,8 @@ from boom_streams.kafka import partitions
 from boom_streams.schema import records as schemas
 from boom_streams.settings import Settings, load_settings
 from boom_streams.tables import cells
-from tests.support import chain
-from tests.support.chain import ZTF, MemoryTable
+from boom_streams.testing import stages
+from boom_streams.testing.stages import ZTF, MemoryTable
 from tests.support.ztf_packets import candidate, container, detection, packet_schema
 
 PARTITIONS = 4
@@ -59,7 +59,7 @@ def placed(*containers: bytes) -> list[Record]:
 
 
 def run(settings: Settings, table: MemoryTable, *found: Record) -> list[Result]:
-    return chain.run(_process(settings), found, table)
+    return stages.run(_process(settings), found, table)
 
 
 @cache
@@ -68,7 +68,7 @@ def _process(settings: Settings) -> Process:
 
 
 def sent_again(result: Result) -> list[Record]:
-    return [chain.record(send, timestamp=TIMESTAMP + 60) for send in result.sends]
+    return [stages.record(send, timestamp=TIMESTAMP + 60) for send in result.sends]
 
 
 def several(*packets: dict[str, Any]) -> bytes:

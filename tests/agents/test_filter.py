@@ -24,8 +24,8 @@ from boom_streams.kafka.reading import scan
 from boom_streams.kafka.writer import Writer
 from boom_streams.schema.filtered import decode_matches
 from boom_streams.settings import Settings
-from tests.support import chain, commands
-from tests.support.classified import Stored, classify
+from boom_streams.testing import Stored, classify, stages
+from tests.support import commands
 from tests.support.ztf_packets import candidate, container
 
 EVERYTHING: dict[str, Any] = {"$match": {"candidate.magpsf": {"$lt": 30}}}
@@ -67,7 +67,7 @@ def bench(make_settings: Any) -> Bench:
     for place, one in enumerate(stored):
         writer.send(topic, one.classified, str(one.record["objectId"]).encode(), place % 2)
     writer.finish()
-    records = [chain.record(_Sent(topic, place % 2, one.classified), place) for place, one in enumerate(stored)]
+    records = [stages.record(_Sent(topic, place % 2, one.classified), place) for place, one in enumerate(stored)]
     return Bench(settings, FilterStore(mongo.database(settings)), records)
 
 

@@ -22,7 +22,12 @@ OWN = {
 } - COMMON
 
 #: Where such names stand for something else: columns of the records that people read, and of others' dialects.
-ELSEWHERE = ("boom_streams.schema.filtered", "boom_streams.page.stamps", "boom_streams.filters.language.translate")
+ELSEWHERE = (
+    "boom_streams.schema.filtered",
+    "boom_streams.page.stamps",
+    "boom_streams.filters.language.translate",
+    "boom_streams.testing.contract",
+)
 
 MODULES = [
     pytest.param(file, id=name)

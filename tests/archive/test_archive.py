@@ -20,8 +20,8 @@ from pymongo.errors import BulkWriteError
 from boom_streams import archive as archives
 from boom_streams.archive import Archive, alerts
 from boom_streams.settings import Settings
-from tests.support import chain
-from tests.support.chain import ZTF, Memory
+from boom_streams.testing import stages
+from boom_streams.testing.stages import ZTF, Memory
 from tests.support.objects import OBJECT, PACKETS, START, Packet, known, packets_of, place
 from tests.support.ztf_packets import candidate, container
 
@@ -56,8 +56,8 @@ def content(database: Database[dict[str, Any]]) -> Documents:
 def writes(packets: Sequence[Packet]) -> list[Write]:
     """All records that the stages make of some alerts, with two filters that some of them pass."""
     enriched = [packet.value() for packet in packets]
-    classified = chain.classified(enriched, Memory())
-    passed = [chain.filtered(value, *"ab"[: 1 + index % 2]) for index, value in enumerate(classified)]
+    classified = stages.classified(enriched, Memory())
+    passed = [stages.filtered(value, *"ab"[: 1 + index % 2]) for index, value in enumerate(classified)]
     kinds = (("enriched", enriched), ("classified", classified), ("matches", passed))
     return [(kind, value) for kind, values in kinds for value in values]
 
@@ -142,10 +142,12 @@ def test_one_writer_beside_another(database: Database[dict[str, Any]]) -> None:
 def test_the_first_to_write_an_alert_wins(database: Database[dict[str, Any]]) -> None:
     target = empty(database)
     first, second = (
-        chain.enriched([container(candidate=candidate(magpsf=mag), cutoutScience={"fileName": "", "stampData": stamp})])
+        stages.enriched(
+            [container(candidate=candidate(magpsf=mag), cutoutScience={"fileName": "", "stampData": stamp})]
+        )
         for mag, stamp in ((18.0, b"1"), (17.0, b"2"))
     )
-    classified = [chain.classified(values, Memory())[0] for values in (first, second)]
+    classified = [stages.classified(values, Memory())[0] for values in (first, second)]
     target.write_classified(classified[:1])
     target.write_enriched(first)
     before = content(database)
@@ -165,7 +167,7 @@ def test_matches_of_the_newest_alert_stay(database: Database[dict[str, Any]]) ->
     """In whatever order the alerts were processed and their records stored; an older one's leave nothing behind."""
 
     def record(jd: float, candid: int, **found: Any) -> bytes:
-        (value,) = chain.enriched([container(candid=candid, candidate=candidate(jd=jd, candid=candid))])
+        (value,) = stages.enriched([container(candid=candid, candidate=candidate(jd=jd, candid=candid))])
         return bson.encode({**bson.decode(value), **found})
 
     records = [
@@ -174,7 +176,7 @@ def test_matches_of_the_newest_alert_stay(database: Database[dict[str, Any]]) ->
         record(START + 1, 4, cross_matches={"GCVS": [{"name": "c"}], "NED": []}, catalogs={"GCVS": "v1", "NED": "v2"}),
     ]
     for processed in itertools.permutations(records):
-        values = chain.classified(processed, Memory())
+        values = stages.classified(processed, Memory())
         for order in itertools.permutations([*values, values[0]]):
             target = empty(database)
             for value in order:
@@ -190,7 +192,7 @@ def test_a_record_that_is_too_large_is_a_problem_of_its_own(
     database: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small, large = packets_of([0.0, 1.0], 3)
-    big = chain.enriched([container(candid=9, cutoutScience={"fileName": "", "stampData": bytes((15 << 20) + 1000)})])[
+    big = stages.enriched([container(candid=9, cutoutScience={"fileName": "", "stampData": bytes((15 << 20) + 1000)})])[
         0
     ]
     target = empty(database)
@@ -198,14 +200,14 @@ def test_a_record_that_is_too_large_is_a_problem_of_its_own(
     assert [problem is None for problem in problems] == [True, False, True]
     assert str(problems[1]).startswith(f"{len(big)} bytes as BSON; MongoDB stores up to")
     assert database["ZTF_alerts"].count_documents({}) == 2
-    (value,) = chain.classified([small.value()], Memory())
+    (value,) = stages.classified([small.value()], Memory())
     monkeypatch.setattr(alerts, "MAX_DOCUMENT", 1000)
     assert target.write_classified([value])[0] is not None
 
 
 def test_what_mongod_refuses_is_raised(database: Database[dict[str, Any]]) -> None:
     """Not a duplicate, so not passed over: the delivery module finds the record and dead-letters it."""
-    (value,) = chain.enriched([container()])
+    (value,) = stages.enriched([container()])
     broken = bson.decode(value)
     broken["alert"]["coordinates"]["radec_geojson"]["coordinates"] = [999.0, 0.0]
     target = empty(database)
@@ -220,7 +222,7 @@ def test_partial_history_does_not_take_the_place_of_what_is_known(database: Data
     target = empty(database)
     store(target, writes(packets[:19]))
     (before,) = database["ZTF_alerts_aux"].find()
-    (value,) = chain.classified([packets[19].value()], Memory(), partial=True)
+    (value,) = stages.classified([packets[19].value()], Memory(), partial=True)
     for _ in range(2):
         target.write_classified([value])
         (after,) = database["ZTF_alerts_aux"].find()
@@ -237,11 +239,11 @@ def test_partial_history_does_not_take_the_place_of_what_is_known(database: Data
 
 
 def test_filter_matches(database: Database[dict[str, Any]]) -> None:
-    (value,) = chain.classified(chain.enriched([container()]), Memory())
+    (value,) = stages.classified(stages.enriched([container()]), Memory())
     target = empty(database)
     annotations = json.dumps({"mag": 17.5, "many": 2**60, "like": {"$numberLong": "x"}})
     for _ in range(2):
-        target.write_matches([chain.filtered(value, "one", "two", annotations=annotations)])
+        target.write_matches([stages.filtered(value, "one", "two", annotations=annotations)])
     found = list(database["ZTF_filter_matches"].find().sort("filter_id"))
     assert [document["_id"] for document in found] == [
         {"candid": 42, "filter_id": name, "fid": "v1"} for name in ("one", "two")
@@ -258,8 +260,8 @@ def test_objects_are_read_back_as_they_were_packed(database: Database[dict[str, 
     ((object_id, (series, own, revision)),) = target.read_objects("ZTF", [OBJECT, "only matches", "none"]).items()
     assert (object_id, revision, own) == (OBJECT, 3, {packet.candid for packet in packets})
     answers = Memory()
-    whole = [chain.arrival(packet.value(), days=1e6) for packet in packets]
-    last = [chain.history.admit(answers, arrival) for arrival in whole][-1]
+    whole = [stages.arrival(packet.value(), days=1e6) for packet in packets]
+    last = [stages.history.admit(answers, arrival) for arrival in whole][-1]
     assert {name: found.tobytes() for name, found in series.items()} == {
         name: found.tobytes() for name, found in last.series.items()
     }

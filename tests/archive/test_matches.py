@@ -12,9 +12,8 @@ from pymongo.database import Database
 
 from boom_streams.archive import Archive, read_matches
 from boom_streams.filters import Filter, archive_pipeline
-from tests.support import chain
-from tests.support.chain import Memory
-from tests.support.classified import scratch_database
+from boom_streams.testing import scratch_database, stages
+from boom_streams.testing.stages import Memory
 from tests.support.ztf_packets import candidate, container
 
 OBJECT, START = "ZTF00aaaaaaa", 2460000.5
@@ -29,7 +28,7 @@ def database(services: dict[str, str]) -> Iterator[Database[dict[str, Any]]]:
 def record(jd: float, candid: int, programid: int | None, separation: float, **found: Any) -> bytes:
     """Enriched record of an alert of one object, with a source so far away."""
     own = candidate(jd=jd, candid=candid, programid=programid, ra=10.0 + candid / 36000)
-    (value,) = chain.enriched([container(candid=candid, candidate=own)])
+    (value,) = stages.enriched([container(candid=candid, candidate=own)])
     matches = {"cross_matches": {"GCVS": [{"distance_arcsec": separation}]}} | found
     return bson.encode(bson.decode(value) | matches)
 
@@ -53,7 +52,7 @@ def archived(database: Any, values: list[bytes]) -> dict[str, Any]:
 
 
 def test_an_object_shows_what_the_newest_alert_says_that_one_may_see(database: Any) -> None:
-    values = chain.classified(RECORDS, Memory())
+    values = stages.classified(RECORDS, Memory())
     archived(database, values)
     Archive(database, ["ZTF"]).write_enriched(RECORDS)
     for programmes, separation in SHOWN.items():
@@ -69,14 +68,14 @@ def test_an_object_shows_what_the_newest_alert_says_that_one_may_see(database: A
 
 
 def test_an_object_of_private_alerts_shows_the_public_nothing(database: Any) -> None:
-    archived(database, chain.classified(RECORDS[1:], Memory()))
+    archived(database, stages.classified(RECORDS[1:], Memory()))
     assert read_matches(database, "ZTF", [OBJECT], (1,)) == {}
 
 
 def test_the_newest_alert_of_each_programme_stays_in_any_order(database: Any) -> None:
     expected: Any = None
     for processed in itertools.permutations(RECORDS[:3]):
-        values = chain.classified(processed, Memory())
+        values = stages.classified(processed, Memory())
         for order in itertools.permutations([*values, values[0]]):
             shown = archived(database, list(order))["by_programme"]
             expected = expected or shown
@@ -87,8 +86,8 @@ def test_the_newest_alert_of_each_programme_stays_in_any_order(database: Any) ->
 
 def test_matches_are_read_by_object(database: Database[dict[str, Any]]) -> None:
     found = {"GCVS": [{"name": "a"}], "NED": []}
-    (value,) = chain.enriched([container()])
+    (value,) = stages.enriched([container()])
     value = bson.encode({**bson.decode(value), "cross_matches": found})
-    Archive(database, ["ZTF"]).write_classified(chain.classified([value], Memory()))
+    Archive(database, ["ZTF"]).write_classified(stages.classified([value], Memory()))
     database["ZTF_alerts_aux"].insert_one({"_id": "only points"})
     assert read_matches(database, "ZTF", [OBJECT, OBJECT, "only points", "none"]) == {OBJECT: found}

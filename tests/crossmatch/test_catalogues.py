@@ -18,8 +18,8 @@ from boom_streams.crossmatch import Catalog, CatalogStore, Crossmatcher, Matches
 from boom_streams.schema import records as schemas
 from boom_streams.settings import Settings
 from boom_streams.tables.tiles import Tiles
-from tests.support import chain
-from tests.support.chain import MemoryTable
+from boom_streams.testing import stages
+from boom_streams.testing.stages import MemoryTable
 from tests.support.ztf_packets import candidate, container
 
 RADIUS = 3.0
@@ -200,8 +200,8 @@ def test_a_catalogue_of_another_version_of_the_program_is_left_out(
 def test_a_wrong_description_does_not_keep_enrich_from_its_work(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "NED.toml").write_text("radius = ")
     settings = settings.model_copy(update={"catalogs_dir": tmp_path})
-    (raw,) = chain.raw_records(container(), settings)
-    (result,) = chain.run(enrich.make(settings), [raw], MemoryTable("cells"))
+    (raw,) = stages.raw_records(container(), settings)
+    (result,) = stages.run(enrich.make(settings), [raw], MemoryTable("cells"))
     assert len(result.sends) == 1
 
 
@@ -209,8 +209,8 @@ def test_enrich_says_it_in_the_record_and_the_archive_has_it(settings: Settings,
     ra, dec = 10.0, 20.0
     put(database, STARS, "v1", [(1, ra, dec), (2, ra, dec + 1 / 3600)])
     data = container(candidate=candidate(ra=ra, dec=dec))
-    (raw,) = chain.raw_records(data, settings)
-    (result,) = chain.run(enrich.make(settings), [raw], MemoryTable("cells"))
+    (raw,) = stages.raw_records(data, settings)
+    (result,) = stages.run(enrich.make(settings), [raw], MemoryTable("cells"))
     (send,) = result.sends
     schemas.check("enriched", send.value)
     value = bson.decode(send.value)
@@ -218,7 +218,7 @@ def test_enrich_says_it_in_the_record_and_the_archive_has_it(settings: Settings,
     assert value["cross_matches"]["STARS"][1]["distance_arcsec"] == pytest.approx(1.0, abs=1e-6)
     assert value["catalogs"] == {"STARS": "v1"}
     assert value["unmatched"]["PS1_DR1"] == "not imported"
-    (classified,) = chain.classified([send.value], chain.Memory())
+    (classified,) = stages.classified([send.value], stages.Memory())
     schemas.check("classified", classified)
     Archive(database, ["ZTF"]).write_classified([classified])
     (aux,) = database["ZTF_alerts_aux"].find()

@@ -14,7 +14,7 @@ from boom_streams.agents.delivery.sampling import sampled
 from boom_streams.operate import worker_notes
 from boom_streams.operate.worker_notes import Notes
 from boom_streams.settings import load_settings
-from tests.support import chain
+from boom_streams.testing import stages
 from tests.support.ztf_packets import container
 
 
@@ -33,7 +33,7 @@ def test_a_switch_that_is_off_leaves_the_stage_as_it_is() -> None:
 
 
 def test_what_does_not_fit_is_counted_and_goes_its_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    good = chain.enriched([container()])[0]
+    good = stages.enriched([container()])[0]
     bad = bson.encode({**bson.decode(good), "ra": 400.0, "colour": "red"})
     notes = Notes(tmp_path / "workers" / "enrich-0")
     stage = sampled(sends(("enriched", good), ("enriched", bad), ("raw", b"no BSON")), "enrich", 1.0, notes.unfit)

@@ -16,8 +16,9 @@ from pymongo.database import Database
 
 from boom_streams import archive
 from boom_streams.archive import Archive
-from tests.support.chain import filtered
-from tests.support.classified import Stored, classify, containers, scratch_database, store
+from boom_streams.testing import Stored, classify, scratch_database, store
+from boom_streams.testing.stages import filtered
+from tests.support.alerts import containers
 from tests.support.page_alerts import fits_stamp, star
 from tests.support.ztf_packets import candidate, container, detection, forced, limit
 

@@ -14,8 +14,8 @@ from pymongo.errors import OperationFailure
 from boom_streams.errors import FilterError
 from boom_streams.filters.language import cost, sizes
 from boom_streams.filters.language.validate import validate
+from boom_streams.testing import scratch_database
 from tests.support import expressions
-from tests.support.classified import scratch_database
 
 MATCH = {"$match": {}}
 PROJECT = {"$project": {"objectId": 1, "annotations": 1}}

@@ -11,7 +11,8 @@ from pymongo.collection import Collection
 from boom_streams.errors import FilterError
 from boom_streams.filters.language import cost, operators, sizes
 from boom_streams.filters.language.validate import validate
-from tests.support.classified import ZTF, scratch_database
+from boom_streams.testing import scratch_database
+from boom_streams.testing.stages import ZTF
 
 MATCH = {"$match": {}}
 PROJECT = {"$project": {"objectId": 1, "annotations": 1}}

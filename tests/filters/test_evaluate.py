@@ -18,7 +18,9 @@ from boom_streams.access.permissions import check_permissions
 from boom_streams.errors import BadRecord
 from boom_streams.filters import Evaluator, Filter, archive_pipeline, check_pipeline
 from boom_streams.schema import bson_records
-from tests.support.classified import ZTF, Stored, classify, containers, rounds, scratch_database, store
+from boom_streams.testing import Stored, classify, scratch_database, store
+from boom_streams.testing.stages import ZTF
+from tests.support.alerts import containers, rounds
 
 ALL = (1, 2, 3)
 

@@ -12,7 +12,8 @@ from boom_streams.archive import mongo
 from boom_streams.demo.run import activate_examples
 from boom_streams.filters import Evaluator, FilterStore
 from boom_streams.settings import Settings
-from tests.support.classified import classify, containers
+from boom_streams.testing import classify
+from tests.support.alerts import containers
 
 FILES = sorted((Path(filters.__file__).parent / "examples").glob("*.json"))
 

@@ -21,8 +21,8 @@ from boom_streams.filters.language.cost import CURVE
 from boom_streams.filters.running import evaluate, scratch
 from boom_streams.filters.running.pipeline import LostConnection
 from boom_streams.schema import bson_records
-from tests.support import chain
-from tests.support.classified import ZTF, Stored, classify, scratch_database, store
+from boom_streams.testing import Stored, classify, scratch_database, stages, store
+from boom_streams.testing.stages import ZTF
 from tests.support.ztf_packets import candidate, container
 
 EVERYTHING: dict[str, Any] = {"$match": {"candidate.magpsf": {"$lt": 30}}}
@@ -190,8 +190,8 @@ def test_annotations_are_kept_as_they_are(database: Any) -> None:
     (match,), failures = Evaluator(database).evaluate(records(stored), [one])
     assert failures == []
     assert match.annotations == STRANGE
-    value = chain.filtered(stored[0].classified, "strange", annotations=match.text)
-    other = chain.filtered(stored[0].classified, "other", annotations='{"mine": 1}')
+    value = stages.filtered(stored[0].classified, "strange", annotations=match.text)
+    other = stages.filtered(stored[0].classified, "other", annotations='{"mine": 1}')
     assert Archive(database, ["ZTF"]).write_matches([value, other]) == [None, None]
     raw = database.ZTF_filter_matches.find({}, {"annotations": 1})
     found = {each["_id"]["filter_id"]: each["annotations"] for each in raw}
@@ -210,7 +210,7 @@ def test_annotations_that_are_nested_deeply_are_the_filters_fault(database: Any,
     if levels > 90:
         assert [failure.reason for failure in failures] == ["its annotations are nested deeper than 90 levels"]
         return
-    value = chain.filtered(stored[0].classified, "deep", annotations=matches[0].text)
+    value = stages.filtered(stored[0].classified, "deep", annotations=matches[0].text)
     assert Archive(database, ["ZTF"]).write_matches([value]) == [None]
 
 
@@ -218,10 +218,10 @@ def test_annotations_that_cannot_be_stored_cost_no_other_filter(database: Any) -
     stored = alerts(1)
     deep = json.dumps({"x": [[]]}).replace("[]", "[" * 180 + "]" * 180)
     values = [
-        chain.filtered(stored[0].classified, name, annotations=text)
+        stages.filtered(stored[0].classified, name, annotations=text)
         for name, text in {"deep": deep, "list": "[1]", "huge": '{"n": 1e400, "i": 99999999999999999999}'}.items()
     ]
-    good = chain.filtered(stored[0].classified, "good", annotations='{"mine": 1}')
+    good = stages.filtered(stored[0].classified, "good", annotations='{"mine": 1}')
     assert Archive(database, ["ZTF"]).write_matches([*values, good]) == [None] * 4
     found = {each["_id"]["filter_id"]: each["annotations"] for each in database.ZTF_filter_matches.find()}
     assert found["good"] == {"mine": 1}
@@ -296,7 +296,7 @@ def test_the_filters_and_alerts_that_did_harm(database: Any, shared: Path, name:
     assert sum(match.filter is GOOD for match in matches) == len(given)
     assert all(failure.filter is hostile for failure in failures)
     values = [
-        chain.filtered(stored[match.index].classified, match.filter.id, annotations=match.text) for match in matches
+        stages.filtered(stored[match.index].classified, match.filter.id, annotations=match.text) for match in matches
     ]
     assert not any(Archive(database, ["ZTF"]).write_matches(values))
     assert database.ZTF_filter_matches.count_documents({"filter_id": "good"}) == len(given)

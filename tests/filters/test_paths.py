@@ -15,7 +15,8 @@ from pymongo.errors import OperationFailure
 from boom_streams.errors import FilterError
 from boom_streams.filters.language.paths import Needs, inputs, needs, union
 from boom_streams.filters.language.validate import validate
-from tests.support.classified import ZTF, scratch_database
+from boom_streams.testing import scratch_database
+from boom_streams.testing.stages import ZTF
 
 LAST = {"$project": {"objectId": 1, "annotations": 1}}
 ALWAYS = ("_id", "objectId", "candidate", "coordinates")

@@ -18,7 +18,7 @@ from boom_streams.errors import FilterError
 from boom_streams.filters.language.validate import validate
 from boom_streams.filters.running.columns import Columns
 from boom_streams.filters.running.prefilter import condition
-from tests.support.classified import scratch_database
+from boom_streams.testing import scratch_database
 from tests.support.pipelines import DOCUMENTS, PIPELINES
 
 LAST = {"$project": {"objectId": 1}}

@@ -14,7 +14,7 @@ from bson.raw_bson import RawBSONDocument
 
 from boom_streams.errors import FilterError
 from boom_streams.filters import Filter, FilterStore
-from tests.support.classified import scratch_database
+from boom_streams.testing import scratch_database
 
 BRIGHT = [{"$match": {"candidate.magpsf": {"$lt": 18}}}, {"$project": {"objectId": 1}}]
 BRIGHTER = [{"$match": {"candidate.magpsf": {"$lt": 16}}}, {"$project": {"objectId": 1}}]

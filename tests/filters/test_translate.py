@@ -13,7 +13,8 @@ import pytest
 
 from boom_streams.filters import Filter, archive_pipeline, check_pipeline
 from boom_streams.filters.language.translate import translate
-from tests.support.classified import classify, containers, scratch_database, store
+from boom_streams.testing import classify, scratch_database, store
+from tests.support.alerts import containers
 from tests.support.pipelines import FRITZ_01_CHANGES
 
 DROP_CUTOUTS = {"$project": {"cutoutScience": 0, "cutoutTemplate": 0, "cutoutDifference": 0}}

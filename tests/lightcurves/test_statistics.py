@@ -16,8 +16,8 @@ from boom_streams.lightcurves import statistics as lightcurve
 from boom_streams.lightcurves.statistics import BANDS, Point, fit_rate, photometry, photstats, stationary, statistics
 from boom_streams.surveys import Alert, packed_points
 from boom_streams.tables.objects import history
-from tests.support import chain
-from tests.support.chain import ZTF, Memory
+from boom_streams.testing import stages
+from boom_streams.testing.stages import ZTF, Memory
 from tests.support.ztf_packets import candidate, container, decode, detection, forced
 
 JD = 2460000.5
@@ -158,7 +158,7 @@ def flat(entry: dict[str, Any]) -> list[float]:
 def admitted(*containers: bytes, at: int = -1) -> tuple[Alert, dict[str, packed_points.Points]]:
     """The last alert and its light curve as the history has it."""
     store = Memory()
-    answers = [history.admit(store, chain.arrival(value)) for value in chain.enriched(list(containers))]
+    answers = [history.admit(store, stages.arrival(value)) for value in stages.enriched(list(containers))]
     return decode(containers[at]), answers[at].series
 
 

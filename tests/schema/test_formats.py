@@ -21,7 +21,7 @@ from boom_streams.surveys import Survey, get_survey, packed_points, registry
 from boom_streams.surveys.ztf.earlier import EARLIER
 from boom_streams.tables import cells
 from boom_streams.tables.objects import chunks, history
-from tests.support import chain
+from boom_streams.testing import stages
 from tests.upgrade.sample import DATA, Sample, read
 
 ZTF = get_survey("ZTF")
@@ -140,7 +140,7 @@ def test_records_get_the_columns_of_a_later_release(wider: Survey, stage: str) -
 
 
 def test_histories_go_on_with_the_columns_of_a_later_release(wider: Survey) -> None:
-    store = chain.Memory(changelog("objects"))
+    store = stages.Memory(changelog("objects"))
     known = {head: chunks.Head.loads(store[head]) for head in store if head.count(b":") == 1}
     for value in values("ztf.enriched"):
         _, arrival = take(value, wider, 365.0)

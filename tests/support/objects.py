@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from boom_streams.agents.enrich import enriched_record
 from boom_streams.crossmatch import Matches
-from tests.support import chain
+from boom_streams.testing import stages
 from tests.support.ztf_packets import candidate, container, detection, forced, limit
 
 OBJECT = "ZTF00aaaaaaa"
@@ -33,18 +33,18 @@ class Packet:
 
     def value(self) -> bytes:
         """Its enriched record, received the later the smaller the candid."""
-        return _enriched(self.data, chain.RECEIVED - self.candid / 86400)
+        return _enriched(self.data, stages.RECEIVED - self.candid / 86400)
 
 
 @lru_cache(maxsize=64)
 def _enriched(data: bytes, received: float) -> bytes:
-    return enriched_record(chain.alerts([data])[0], received, Matches())
+    return enriched_record(stages.alerts([data])[0], received, Matches())
 
 
 @lru_cache(maxsize=64)
 def _documents(data: bytes) -> dict[str, list[Document]]:
-    series = chain.alerts([data])[0].series
-    return {name: chain.ZTF.series[name].to_documents(found) for name, found in series.items()}
+    series = stages.alerts([data])[0].series
+    return {name: stages.ZTF.series[name].to_documents(found) for name, found in series.items()}
 
 
 def listed(rng: random.Random, candids: dict[int, float]) -> tuple[list[Document], list[Document]]:
@@ -104,7 +104,7 @@ def deliveries(draw: st.DrawFn, repeats: int = 6) -> list[Packet]:
 
 def known(packets: list[Packet]) -> dict[str, dict[Any, Document]]:
     """What is known after some alerts, by the rule: a detection's own alert, else the packet of the latest alert."""
-    best: dict[str, dict[Any, tuple[Any, Document]]] = {name: {} for name in chain.ZTF.series}
+    best: dict[str, dict[Any, tuple[Any, Document]]] = {name: {} for name in stages.ZTF.series}
     for packet in packets:
         for name, found in _documents(packet.data).items():
             for point in found:

@@ -12,8 +12,8 @@ from boom_streams.astro.sky import mean_position
 from boom_streams.crossmatch import Matches
 from boom_streams.surveys import packed_points
 from boom_streams.tables.objects import history
-from tests.support import chain
-from tests.support.chain import ZTF, Memory
+from boom_streams.testing import stages
+from boom_streams.testing.stages import ZTF, Memory
 from tests.support.objects import PACKETS, START, Packet, deliveries, known, packets_of, place
 from tests.support.ztf_packets import candidate, container, detection, limit
 
@@ -22,7 +22,7 @@ many = settings(deadline=None, max_examples=60)
 
 
 def admit(store: Memory, packet: Packet, **changes: Any) -> history.Answer:
-    arrival = chain.arrival(packet.value())
+    arrival = stages.arrival(packet.value())
     for name, value in changes.items():
         setattr(arrival, name, value)
     return history.admit(store, arrival)
@@ -228,6 +228,6 @@ def test_an_object_whose_id_looks_like_another_ones_month_is_apart() -> None:
         for number, object_id in enumerate(ids):
             candid = 10 * number + turn + 1
             value = container(candidate=candidate(jd=jd + turn), candid=candid, objectId=object_id, prv_candidates=None)
-            answer = history.admit(store, chain.arrival(enriched_record(chain.alerts([value])[0], jd, Matches())))
+            answer = history.admit(store, stages.arrival(enriched_record(stages.alerts([value])[0], jd, Matches())))
             assert answer.revision == turn + 1
             assert answer.series["prv_candidates"]["candid"].tolist() == [candid - i for i in range(turn, -1, -1)]

@@ -14,8 +14,8 @@ from boom_streams.archive import Archive, ensure
 from boom_streams.settings import Settings
 from boom_streams.tables.objects import history
 from boom_streams.tables.objects.chunks import Head
-from tests.support import chain
-from tests.support.chain import ZTF, Memory
+from boom_streams.testing import stages
+from boom_streams.testing.stages import ZTF, Memory
 from tests.support.objects import OBJECT, START, Packet, known, packets_of, place
 from tests.support.ztf_packets import candidate, container
 
@@ -45,7 +45,7 @@ def curve(archive: Archive, settings: Settings) -> Iterator[Callable[[], dict[st
 
 
 def classify(store: Memory, packets: Sequence[Packet], *, partial: bool = False) -> list[bytes]:
-    return chain.classified([packet.value() for packet in packets], store, partial=partial)
+    return stages.classified([packet.value() for packet in packets], store, partial=partial)
 
 
 def restore(store: Memory, archive: Archive) -> None:
@@ -78,7 +78,7 @@ def test_a_lost_table_goes_on_as_if_it_had_not_been_lost(
     assert series == {name: found.tobytes() for name, found in expected.series.items()}
     assert bson.decode(value)["position"] == list(expected.position)
     assert bson.decode(value)["history"] == "complete"
-    (as_expected,) = classified_values([(fields, arrival, expected)], chain.NO_MODELS)
+    (as_expected,) = classified_values([(fields, arrival, expected)], stages.NO_MODELS)
     assert bson.decode(value)["properties"] == bson.decode(as_expected)["properties"]
     known_now = {name: sorted(found.values(), key=place) for name, found in known(packets).items()}
     stored = curve()
@@ -117,7 +117,7 @@ def identity(point: dict[str, Any]) -> Any:
 
 
 def began_long_ago(packet: Packet) -> history.Arrival:
-    arrival = chain.arrival(packet.value())
+    arrival = stages.arrival(packet.value())
     arrival.history_start = arrival.jd - 100.0
     return arrival
 
@@ -126,10 +126,10 @@ def test_when_the_archive_is_asked() -> None:
     first, second = packets_of([0.0, 1.0], 4)
     store = Memory()
     assert history.needs_archive(store, began_long_ago(first))
-    recent = chain.arrival(first.value())
+    recent = stages.arrival(first.value())
     recent.history_start = recent.jd - 29.0
     assert not history.needs_archive(store, recent)
-    assert not history.needs_archive(store, chain.arrival(first.value())), "the packet does not say"
+    assert not history.needs_archive(store, stages.arrival(first.value())), "the packet does not say"
     classify(store, [first])
     assert not history.needs_archive(store, began_long_ago(second)), "the table knows the object"
 

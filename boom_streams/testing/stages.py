@@ -1,4 +1,8 @@
-"""The stages in memory: containers in, records of each stage out, by the code that the workers run."""
+"""The stages in memory: containers in, records of each stage out, by the code that the workers run.
+
+* `run` runs a stage on a batch of records, with tables in memory: `MemoryTable`
+* `enriched`, `classified` and `filtered` make the records of a stage from those of the one before it
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,6 @@ from boom_streams.agents.classify import Classifier, classified_values, take
 from boom_streams.agents.delivery.loop import Process, Record, Result, Work
 from boom_streams.agents.delivery.output import Send
 from boom_streams.agents.enrich import enriched_record
-from boom_streams.avro import containers as avro
 from boom_streams.crossmatch import Matches
 from boom_streams.ingest import raw_records as raw
 from boom_streams.models import Scorer
@@ -20,9 +23,29 @@ from boom_streams.schema.filtered import Passed, encode_body
 from boom_streams.settings import Settings
 from boom_streams.surveys import Alert, Survey, get_survey, packed_points
 from boom_streams.tables.objects import history
+from boom_streams.tables.objects.chunks import Store
 
-ZTF = get_survey("ztf")
+__all__ = [
+    "NO_MODELS",
+    "RECEIVED",
+    "ZTF",
+    "Memory",
+    "MemoryTable",
+    "alerts",
+    "arrival",
+    "classified",
+    "enriched",
+    "filtered",
+    "points_of",
+    "raw_records",
+    "record",
+    "run",
+]
 
+#: The survey whose records these are unless another is named.
+ZTF = get_survey("ZTF")
+
+#: What a stage without models scores with.
 NO_MODELS = Classifier({"ZTF": Scorer(None, [])})
 
 #: Time of the first raw record, Julian date (UTC); each further one is a second later.
@@ -66,7 +89,9 @@ def run(process: Process, records: Sequence[Record], *tables: MemoryTable) -> li
 
 def record(send: Send, offset: int = 0, timestamp: float = 1.7e9) -> Record:
     """A record as a stage gets it, from what another sent."""
-    return Record(send.topic, send.partition, offset, timestamp, send.key, send.value, dict(send.headers))
+    value = b"".join(send.value) if isinstance(send.value, tuple) else send.value or b""
+    headers = {name: held or b"" for name, held in send.headers}
+    return Record(send.topic, send.partition, offset, timestamp, send.key, value, headers)
 
 
 def raw_records(container: bytes, settings: Settings, survey: Survey = ZTF) -> list[Record]:
@@ -98,9 +123,7 @@ def arrival(value: bytes, survey: Survey = ZTF, days: float = 365.0) -> history.
     return take(value, survey, days)[1]
 
 
-def classified(
-    values: Sequence[bytes], store: history.Store, survey: Survey = ZTF, *, partial: bool = False
-) -> list[bytes]:
+def classified(values: Sequence[bytes], store: Store, survey: Survey = ZTF, *, partial: bool = False) -> list[bytes]:
     """Classified records of enriched ones, which are admitted to the history in their order."""
     admitted = []
     for value in values:
@@ -119,16 +142,3 @@ def filtered(value: bytes, *filter_ids: str, annotations: str = "{}", survey: Su
 def points_of(classified_record: Mapping[str, Any], name: str, survey: Survey = ZTF) -> packed_points.Points:
     """A light curve of a decoded classified record."""
     return survey.series[name].loads(classified_record["series"][name])
-
-
-def split(data: bytes) -> list[bytes]:
-    """Containers of one alert each."""
-    parts, damage = avro.split(data)
-    assert damage is None
-    return parts
-
-
-def without_revisions(document: dict[str, Any], survey: Survey = ZTF) -> dict[str, Any]:
-    """A document of ``<SURVEY>_alerts_aux`` without the order in which its alerts were processed."""
-    series = {name: [{k: v for k, v in p.items() if k != "revision"} for p in document[name]] for name in survey.series}
-    return {name: value for name, value in (document | series).items() if name != "revision"}
