@@ -8,6 +8,7 @@ still), by the notes on what waits, and by the lag in `boom-streams status`.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from faust.sensors import Monitor
@@ -29,13 +30,17 @@ _COUNTED = {
 def install() -> None:
     """Put the mend in its place."""
     for name in ("verify_event_path", "verify_recovery_event_path"):
-        mend("faust-streaming", AIOKafkaConsumerThread, name, "self now tp", lambda _: _say_nothing)
+        mend("faust-streaming", AIOKafkaConsumerThread, name, "self now tp", _silent)
     for name, parameters in _COUNTED.items():
         has("faust-streaming", Monitor, name, parameters)
 
 
-def _say_nothing(self: Any, now: float, tp: Any) -> None:
-    """Be no watch."""
+def _silent(original: Any) -> Any:
+    @functools.wraps(original)
+    def say_nothing(self: Any, now: float, tp: Any) -> None:
+        """Be no watch."""
+
+    return say_nothing
 
 
 class IdleMonitor(Monitor):
