@@ -175,7 +175,7 @@ class _Test:
         running = Chain(settings, dict.fromkeys(ROLES, workers), command=command if mode else None)
         feeder = Feeder(settings, self.log.entries, RATE)
         some = len(self.log.entries) // (2 * len(planned) + 4)
-        faults = Faults(running, self.place, self.chance, say, lambda: feeder.more(some))
+        faults = Faults(running, self.place, self.chance, say, lambda: feeder.more(max(1, some // 8)))
         running.on_exit = faults.on_exit
         try:
             with running:
