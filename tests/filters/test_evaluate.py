@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pymongo.errors import ConnectionFailure
 from boom_streams.access.permissions import check_permissions
 from boom_streams.errors import BadRecord
 from boom_streams.filters import Evaluator, Filter, archive_pipeline, check_pipeline
+from boom_streams.filters.running import evaluate
 from boom_streams.schema import bson_records
 from boom_streams.testing import Stored, classify, scratch_database, store
 from boom_streams.testing.stages import ZTF
@@ -184,8 +186,37 @@ def test_filters_of_other_surveys_and_no_alerts(database: Any, nights: list[Stor
 
 def test_nothing_is_left_behind(database: Any, nights: list[Stored]) -> None:
     filters = [*curious((1,)), *curious(ALL), BROKEN]
-    Evaluator(database).evaluate([one.record for one in nights[:9]], filters)
+    evaluator = Evaluator(database)
+    evaluator.evaluate([one.record for one in nights[:9]], filters)
+    (scratch,) = database.list_collection_names()
+    assert database[scratch].count_documents({}) == 0
+    evaluator.close()
     assert database.list_collection_names() == []
+
+
+def test_filters_in_one_request_answer_as_each_alone(
+    database: Any, nights: list[Stored], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filters, given = [*curious((1,)), *curious(ALL)], [one.record for one in nights[:60]]
+    asked = Counter[str]()
+    together = evaluate.run_together
+    monkeypatch.setattr(evaluate, "run_together", lambda *args: asked.update("t") or together(*args))
+    matches, failures = Evaluator(database).evaluate(given, filters)
+    assert asked["t"]
+    monkeypatch.setattr(evaluate, "run_together", lambda *_: None)
+    alone = Evaluator(database).evaluate(given, filters)
+    assert (matches, failures) == alone
+    assert matches
+
+
+def test_one_that_fails_among_others_in_one_request_is_found(database: Any, nights: list[Stored]) -> None:
+    filters, given = [*curious(ALL), BROKEN], [one.record for one in nights[:9]]
+    evaluator = Evaluator(database)
+    for _ in range(2):  # the second time nobody tries to ask them together
+        matches, (failure,) = evaluator.evaluate(given, filters)
+        assert failure.filter is BROKEN
+        assert {match.filter.name for match in matches} <= {one.name for one in filters[:-1]}
+        assert matches == evaluator.evaluate(given, filters[:-1])[0]
 
 
 @pytest.mark.parametrize("name", ["candid", "survey", "programid", "alert", "series"])

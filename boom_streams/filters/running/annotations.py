@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from bson.dbref import DBRef
 
 from boom_streams.errors import FilterError
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "plain", "read_results"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "plain", "read_numbered_results", "read_results"]
 
 #: Most that one alert's annotations may have, bytes of JSON.
 MAX_BYTES = 64 * 1024
@@ -41,16 +41,23 @@ def read_results(batch: bytes) -> dict[int, str]:
     bson.errors.BSONError
         If they hold what Python cannot.
     """
-    found: dict[int, str] = {}
+    return {result["_id"]: _text(result.get("annotations")) for result in _documents(batch)}
+
+
+def read_numbered_results(batch: bytes) -> Iterator[tuple[int, int, str]]:
+    """Number of the pipeline, ``_id`` and annotations of results of several pipelines; fails as `read_results`."""
+    for result in _documents(batch):
+        yield result["number"], result["_id"], _text(result.get("annotations"))
+
+
+def _documents(batch: bytes) -> Iterator[dict[str, Any]]:
     at = 0
     while at < len(batch):
         size = int.from_bytes(batch[at : at + 4], "little")
         if size > _MAX_BSON:
             raise FilterError(f"its annotations have {size} bytes as BSON; {MAX_BYTES} as JSON are the most")
-        result = bson.decode(batch[at : at + size], _PLAIN)
-        found[result["_id"]] = _text(result.get("annotations"))
+        yield bson.decode(batch[at : at + size], _PLAIN)
         at += size
-    return found
 
 
 def _text(found: Any) -> str:

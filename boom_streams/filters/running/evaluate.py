@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -28,7 +29,7 @@ from boom_streams.filters.language.cost import CURVE
 from boom_streams.filters.language.paths import Needs, needs, union
 from boom_streams.filters.language.sizes import MAX_TEXT, too_large
 from boom_streams.filters.running.columns import Columns
-from boom_streams.filters.running.pipeline import LostConnection, StuckError, TooSlow, run_pipeline
+from boom_streams.filters.running.pipeline import LostConnection, StuckError, TooSlow, run_pipeline, run_together
 from boom_streams.filters.running.prefilter import Condition, condition
 from boom_streams.filters.running.scratch import Held, Scratch
 from boom_streams.surveys import get_survey
@@ -45,6 +46,12 @@ MAX_HELD = 64 << 20
 MAX_RUNS = 40
 #: Connections (or MongoDBs) that may be lost in a row while a filter runs, before that is its fault.
 MAX_LOSSES = 3
+
+#: Filters whose pipelines go in one request, and the most bytes that they may have.
+TOGETHER, MAX_PIPELINES = 50, 4 << 20
+
+#: Seconds for which each filter is run by itself after one of them has failed.
+ALONE = 60.0
 
 _CACHED = 10_000
 
@@ -91,6 +98,11 @@ class _Plan:
     condition: Condition
     stages: list[RawBSONDocument]
 
+    @property
+    def size(self) -> int:
+        """Bytes of the pipeline."""
+        return sum(len(stage.raw) for stage in self.stages)
+
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
@@ -121,6 +133,11 @@ class Evaluator:
         self._days = history_days
         self._plans: dict[tuple[str, str], _Plan] = {}
         self._losses: Counter[tuple[str, str]] = Counter()
+        self._alone_until = float("-inf")
+
+    def close(self) -> None:
+        """Leave nothing in the database."""
+        self._scratch.close()
 
     def evaluate(self, records: Sequence[Record], filters: Sequence[Filter]) -> tuple[list[Match], list[Failure]]:
         """Evaluate filters on a batch.
@@ -189,15 +206,66 @@ class Evaluator:
             for record, chosen in zip(records.values(), anywhere, strict=True)
             if chosen
         ]
-        waiting = deque(number for number, mask in enumerate(masks) if mask.any())
+        asked = {
+            number: [candid for candid, passed in zip(candids, mask, strict=True) if passed]
+            for number, mask in enumerate(masks)
+            if mask.any()
+        }
+        waiting = deque(asked)
         while waiting:
             with self._scratch.holding(documents) as held:
+                for several in self._parts(filters, waiting):
+                    for number, found in self._ask_together(held, filters, several, asked, len(documents)):
+                        waiting.remove(number)
+                        yield number, found
                 while waiting and not held.lost:
                     number = waiting[0]
-                    chosen = [candid for candid, passed in zip(candids, masks[number], strict=True) if passed]
-                    answer = self._ask(held, filters[number], chosen, len(documents))
+                    answer = self._ask(held, filters[number], asked[number], len(documents))
                     if answer is not None:
                         yield waiting.popleft(), answer
+
+    def _parts(self, filters: Sequence[Filter], waiting: Sequence[int]) -> Iterator[list[int]]:
+        """Filters that are asked in one request each; none while they are asked one by one."""
+        part: list[int] = []
+        size = 0
+        for number in list(waiting):
+            plan = self._plan(filters[number])
+            if self._losses[filters[number].id, filters[number].fid]:
+                continue
+            if part and (len(part) == TOGETHER or size + plan.size > MAX_PIPELINES):
+                yield part
+                part, size = [], 0
+            part.append(number)
+            size += plan.size
+        if len(part) > 1:
+            yield part
+
+    def _ask_together(
+        self, held: Held, filters: Sequence[Filter], numbers: Sequence[int], asked: Mapping[int, Any], stored: int
+    ) -> list[tuple[int, _Answer]]:
+        """Answers of several filters; none if one of them fails, which has to be found by asking each."""
+        if held.lost or time.monotonic() < self._alone_until:
+            return []
+        pipelines = {
+            number: [
+                *_among(asked[number], stored),
+                *self._plan(filters[number]).stages,
+                {"$set": {"number": {"$literal": number}}},
+            ]
+            for number in numbers
+        }
+        alone, self._alone_until = self._alone_until, time.monotonic() + ALONE
+        found = None
+        try:
+            found = run_together(held.collection, pipelines, MAX_HELD, self._timeout)
+        except LostConnection:
+            held.lost = True
+        except StuckError:
+            held.stuck = True
+        if found is None:
+            return []
+        self._alone_until = alone
+        return [(number, _Answer(answer)) for number, answer in found.items()]
 
     def _ask(self, held: Held, one: Filter, candids: Sequence[int], stored: int) -> _Answer | None:
         """Answer of a filter on some of the alerts that are stored; None if they may be lost with the connection."""
@@ -205,8 +273,7 @@ class Evaluator:
         stages = self._plan(one).stages
 
         def run(some: Sequence[int]) -> dict[int, str]:
-            first = [] if len(some) == stored else [{"$match": {"_id": {"$in": list(some)}}}]
-            return run_pipeline(held.collection, first + stages, len(some), self._timeout)
+            return run_pipeline(held.collection, [*_among(some, stored), *stages], len(some), self._timeout)
 
         if self._losses[key] >= MAX_LOSSES:
             return _Answer({}, f"MongoDB was lost {MAX_LOSSES} times in a row while it ran")
@@ -287,6 +354,11 @@ def _sub(record: Record, name: str) -> Mapping[str, Any]:
     if not isinstance(found, Mapping):
         raise BadRecord(f"the classified record has no {name}")
     return found
+
+
+def _among(candids: Sequence[int], stored: int) -> list[Any]:
+    """The stage that leaves some of the alerts that are stored."""
+    return [] if len(candids) == stored else [{"$match": {"_id": {"$in": list(candids)}}}]
 
 
 def _narrow(run: Callable[[Sequence[int]], dict[int, str]], candids: Sequence[int]) -> _Answer:

@@ -1,4 +1,7 @@
-"""One filter's pipeline on a scratch collection: within its time, and what fails is told by whose fault it is.
+"""Filters' pipelines on a scratch collection: within their time, and what fails is told by whose fault it is.
+
+Several go in one request, which costs the client a sixth; where one of them fails, or all together take too long,
+each is run by itself, and the one whose fault it is pays.
 
 MongoDB looks at a time limit between alerts, not inside an expression; so the client waits no longer than that, either,
 and ends the operation. Then it is the filter that took too long, unless MongoDB does not answer at all.
@@ -8,7 +11,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pymongo
@@ -17,14 +20,17 @@ from pymongo.collection import Collection
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from boom_streams.errors import FilterError, ServiceError
-from boom_streams.filters.running.annotations import read_results
+from boom_streams.filters.running.annotations import read_numbered_results, read_results
 
-__all__ = ["LostConnection", "StuckError", "TooSlow", "run_pipeline"]
+__all__ = ["LostConnection", "StuckError", "TooSlow", "run_pipeline", "run_together"]
 
 #: Seconds in which a MongoDB that is well answers, and in which an operation ends that can be ended.
 _PROBE, _GRACE = 10.0, 2.0
 
 _TIMEOUT = 50  # MaxTimeMSExpired
+
+#: Results of several pipelines that come at once.
+_RESULTS = 100_000
 
 #: Codes of mongod that are no fault of a filter: rights, lost collections and cursors, shutdown, overload.
 _NOT_THE_FILTER = frozenset({13, 18, 26, 43, 91, 112, 133, 175, 189, 237, 246, 262, 11600, 11601, 11602, 14031})
@@ -83,6 +89,58 @@ def run_pipeline(scratch: Collection[Any], stages: Sequence[Any], count: int, ti
             if not _end(scratch, comment):
                 raise StuckError(f"{slow}, and MongoDB cannot stop it") from None
     raise TooSlow(f"{slow}, twice")
+
+
+def run_together(
+    scratch: Collection[Any], pipelines: Mapping[int, Sequence[Any]], most: int, timeout_ms: int
+) -> dict[int, dict[int, str]] | None:
+    """Annotations of several pipelines, by their numbers and candid; None if they have to be run one by one.
+
+    Parameters
+    ----------
+    scratch
+        The alerts.
+    pipelines
+        Pipelines by number; the results of each have ``annotations`` and ``number``.
+    most
+        Most bytes of annotations.
+    timeout_ms
+        Longest time for all of them.
+
+    Raises
+    ------
+    StuckError, LostConnection
+        As `run_pipeline`; which filter's fault it is remains to be found.
+    ConnectionFailure, ServiceError
+        If MongoDB is away, or refuses for a reason that is no filter's.
+    """
+    first, *others = pipelines.values()
+    stages = [*first, *({"$unionWith": {"coll": scratch.name, "pipeline": list(stages)}} for stages in others)]
+    comment = f"boom_streams filters {uuid.uuid4().hex}"
+    found: dict[int, dict[int, str]] = {number: {} for number in pipelines}
+    try:
+        with (
+            pymongo.timeout(timeout_ms / 1000),
+            scratch.aggregate_raw_batches(stages, batchSize=_RESULTS, comment=comment) as cursor,
+        ):
+            for batch in cursor:
+                for number, candid, text in read_numbered_results(batch):
+                    found[number][candid] = text
+                    most -= len(text)
+                if most < 0:
+                    return None
+    except (BSONError, FilterError):
+        return None
+    except PyMongoError as error:
+        if _is_timeout(error):
+            if not _end(scratch, comment):
+                raise StuckError("MongoDB cannot stop it") from None
+            return None
+        owned = _owned(scratch, error)
+        if isinstance(owned, LostConnection | ServiceError):
+            raise owned from error
+        return None
+    return found
 
 
 def _is_timeout(error: PyMongoError) -> bool:
