@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ _CUTOUT_PATIENCE = 60.0
 def make(settings: Settings) -> Process:
     """Make the stage for the configured surveys."""
     stage = Stage(settings)
+    atexit.register(stage.close)
     return stage.process
 
 
@@ -61,6 +63,10 @@ class Stage:
         self._loaded = float("-inf")
         self.suspended: dict[str, str] = {}
         """Why filters were suspended here, by id."""
+
+    def close(self) -> None:
+        """Leave nothing in MongoDB."""
+        self._evaluator.close()
 
     def process(self, work: Work) -> list[Result]:
         """Run the active filters on a batch."""

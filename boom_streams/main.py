@@ -68,6 +68,12 @@ class BoomApp(faust.App):
         """Make a queue for a stream, or for the changelogs in a recovery."""
         return BoundedQueue(maxsize=maxsize, flow_control=self.flow_control, clear_on_resume=clear_on_resume)
 
+    async def on_shutdown(self) -> None:
+        """End the connections through which stages send."""
+        await super().on_shutdown()
+        for delivery in self.deliveries.values():
+            await delivery.output.close()
+
     async def on_first_start(self) -> None:
         """Check the archive, create what is missing unless ``BOOM_INIT=0``, and open what only a worker may touch."""
         try:

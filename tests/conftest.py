@@ -31,7 +31,7 @@ MakeSettings = Callable[..., Settings]
 ALONE = ("acceptance", "chaos", "delivery", "upgrade")
 
 #: Folder of the session's services; the first process makes it, the others find it here.
-_FOLDER = "BOOM_TEST_SERVICES"
+_FOLDER = "TEST_SERVICES_FOLDER"
 
 #: Reasons for which a test may be skipped in CI, too.
 _ELSEWHERE = ("only Linux", "real data not here")

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from boom_streams.agents.delivery.one_request import MOST_BYTES, OneRequest
 from boom_streams.kafka.limits import MAX_DEAD_BYTES, Headers, record_size
 from boom_streams.kafka.writer import Writer
 from boom_streams.settings import Settings
@@ -34,11 +35,11 @@ class Send:
 
 
 class Output:
-    """Sends the records of a stage through a librdkafka producer of its own, in a thread.
+    """Sends the records of a stage: small batches in one request, others through librdkafka, in a thread.
 
-    The order of the records of a partition is kept; the producer is idempotent, so a retry neither reorders nor
-    repeats them. Faust's own producer would put all that a batch brings into one request, which Kafka may refuse
-    (25 filters on 500 alerts can be 700 MB), and copies it several times.
+    The order of the records of a partition is kept; both producers are idempotent, so a retry neither reorders nor
+    repeats them, and one is done before the other begins. Faust's own producer would put all that a batch brings into
+    one request, which Kafka may refuse (25 filters on 500 alerts can be 700 MB), and copies it several times.
 
     Parameters
     ----------
@@ -53,6 +54,7 @@ class Output:
         self._settings = settings
         self._offsets = offsets
         self._writer: Writer | None = None
+        self._one_request = OneRequest(settings)
 
     async def send(self, sends: Iterable[Send]) -> Mapping[tuple[str, int], int]:
         """Send records and return when all of them are confirmed: offsets of the last ones, by topic and partition.
@@ -63,7 +65,16 @@ class Output:
             If Kafka did not confirm them; the caller must not acknowledge what they came from.
         """
         records = list(sends)
-        return await asyncio.to_thread(self._send, records) if records else {}
+        if not records:
+            return {}
+        if sum(record.size for record in records) <= MOST_BYTES:
+            offsets = await self._one_request.send(records)
+            return offsets if self._offsets else {}
+        return await asyncio.to_thread(self._send, records)
+
+    async def close(self) -> None:
+        """End the connection of small batches; the other ends with the process."""
+        await self._one_request.close()
 
     def _send(self, records: Sequence[Send]) -> Mapping[tuple[str, int], int]:
         if self._writer is None:

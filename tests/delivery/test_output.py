@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from boom_streams import names
+from boom_streams.agents.delivery.one_request import MOST_BYTES
 from boom_streams.agents.delivery.output import Output, Send
 from boom_streams.errors import ServiceError
 from boom_streams.kafka import topics
@@ -22,7 +23,10 @@ def send(settings: Settings, *batches: Sequence[Send]) -> list[dict[tuple[str, i
 
     async def main() -> list[Mapping[tuple[str, int], int]]:
         output = Output(settings)
-        return [dict(await output.send(batch)) for batch in batches]
+        try:
+            return [dict(await output.send(batch)) for batch in batches]
+        finally:
+            await output.close()
 
     return [dict(offsets) for offsets in asyncio.run(main())]
 
@@ -43,6 +47,15 @@ def test_the_order_of_each_partition_is_kept(make_settings: Callable[..., Settin
         assert message.key() == message.value()
         found.setdefault(message.partition(), []).append(int(message.value()))
     assert found == {p: list(range(p, 1000, 3)) for p in range(3)}
+
+
+def test_small_and_large_batches_follow_each_other(make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings(partitions=2)
+    target = topic(settings)
+    sizes = [10, MOST_BYTES, 20, 2 * MOST_BYTES, 30, 40]
+    offsets = send(settings, *([Send(target, b"k", bytes(size), 1), Send(target, b"k", b"", 0)] for size in sizes))
+    assert [each[target, 1] for each in offsets] == list(range(len(sizes)))
+    assert [len(m.value()) for m in scan(settings, [target]) if m.partition() == 1] == sizes
 
 
 def test_records_are_split_over_batches_by_size(make_settings: Callable[..., Settings]) -> None:
@@ -96,5 +109,6 @@ def test_without_offsets_everything_is_confirmed_and_a_refusal_is_told(make_sett
         assert [message.value() for message in scan(settings, [target])] == [b"%d" % i for i in range(300)]
         with pytest.raises(ServiceError, match=target):
             await output.send([Send(target, b"k", bytes(MAX_BYTES), 0)])
+        await output.close()
 
     asyncio.run(main())
