@@ -60,8 +60,7 @@ class OneRequest:
                 if batch is None:
                     batch = batches[place] = self._producer.create_batch()
                 value = b"".join(record.value) if isinstance(record.value, tuple) else record.value
-                stamp = record.timestamp or now
-                if batch.append(timestamp=stamp, key=record.key, value=value, headers=list(record.headers)) is None:
+                if batch.append(timestamp=now, key=record.key, value=value, headers=list(record.headers)) is None:
                     raise ValueError(f"{len(records)} records for {record.topic} are more than {MOST_BYTES} bytes")
             # Nothing waits between these: the client begins to send when all are there.
             futures = {
