@@ -32,7 +32,7 @@ def test_what_was_fetched_during_the_seek_is_handled(make_bench: Callable[..., B
     log_values(bench, [(0, b"k", b"[]")])  # there is something to recover
     bench.produce({"id": i, "key": f"k{i % 9}"} for i in range(1500))
     variables = {} if patched else {"WITHOUT_PATCH": "1"}
-    worker = bench.start(SLOW_SEEK="1.0", PAUSE_PER_BATCH="0.04", **variables)
+    worker = bench.start(SLOW_SEEK="2.0", PAUSE_PER_BATCH="0.04", **variables)
     seen = wait_for(lambda: 1499 in (ids := bench.ids()) and ids, f"the last record; {bench.log()}")
     missing = sorted(set(range(1500)) - set(seen))
     assert (not missing) == patched, f"{len(missing)} of 1500 missing: {missing[:3]} to {missing[-3:]}"
