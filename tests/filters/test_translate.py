@@ -13,7 +13,7 @@ import pytest
 
 from boom_streams.filters import Filter, archive_pipeline, check_pipeline
 from boom_streams.filters.language.translate import translate
-from boom_streams.testing import classify, scratch_database, store
+from boom_streams.testing import classify, sample_packets, scratch_database, store
 from tests.support.alerts import containers
 from tests.support.pipelines import FRITZ_01_CHANGES
 
@@ -98,21 +98,40 @@ def archive(services: dict[str, str], shared: Path) -> Iterator[Any]:
     nights = [shared / "data/alerts/ztf" / night for night in ("20211121_snappy", "20231012", "20200202")]
     with scratch_database(services["mongo_uri"]) as database:
         store(database, classify(containers(*nights)))
-        for number, name in enumerate(["ZTF20abjoqjy", "ZTF20aacbyec", "ZTF20acvbneg"]):
-            for alert in list(database.ZTF_alerts.find({"objectId": {"$regex": "^ZTF"}}).limit(8)):
-                found = database.ZTF_alerts_aux.find_one({"_id": alert["objectId"]})
-                assert found is not None
-                if found["prv_candidates"][-1]["jd"] <= alert["candidate"]["jd"]:
-                    galaxy = {"name": "MESSIER 031", "coordinates": {"distance_arcsec": 3.5}, "_id": 7, "z": 0.01}
-                    alert |= {"_id": number + 1, "objectId": name, "classifications": {"braai": 0.98765432}}
-                    database.ZTF_alerts.insert_one(alert)
-                    matches = {"CLU_20190625": [galaxy, {"name": "other"}]}
-                    database.ZTF_alerts_aux.insert_one(found | {"_id": name, "cross_matches": matches})
-                    break
-        newest = [{"$sort": {"candidate.jd": -1}}, {"$group": {"_id": "$objectId", "id": {"$first": "$_id"}}}]
-        kept = [group["id"] for group in database.ZTF_alerts.aggregate(newest)]  # their curves end with them
-        database.ZTF_alerts.delete_many({"_id": {"$nin": kept}})
+        add_matched(database)
+        keep_newest(database)
         yield database
+
+
+@pytest.fixture(scope="module")
+def made_up(services: dict[str, str]) -> Iterator[Any]:
+    """Made-up alerts."""
+    with scratch_database(services["mongo_uri"]) as database:
+        store(database, classify(sample_packets("ZTF", 60)))
+        keep_newest(database)
+        yield database
+
+
+def add_matched(database: Any) -> None:
+    """Copy some alerts as other objects that have matches."""
+    for number, name in enumerate(["ZTF20abjoqjy", "ZTF20aacbyec", "ZTF20acvbneg"]):
+        for alert in list(database.ZTF_alerts.find({"objectId": {"$regex": "^ZTF"}}).limit(8)):
+            found = database.ZTF_alerts_aux.find_one({"_id": alert["objectId"]})
+            assert found is not None
+            if found["prv_candidates"][-1]["jd"] <= alert["candidate"]["jd"]:
+                galaxy = {"name": "MESSIER 031", "coordinates": {"distance_arcsec": 3.5}, "_id": 7, "z": 0.01}
+                alert |= {"_id": number + 1, "objectId": name, "classifications": {"braai": 0.98765432}}
+                database.ZTF_alerts.insert_one(alert)
+                matches = {"CLU_20190625": [galaxy, {"name": "other"}]}
+                database.ZTF_alerts_aux.insert_one(found | {"_id": name, "cross_matches": matches})
+                break
+
+
+def keep_newest(database: Any) -> None:
+    """Keep the newest alert of each object, with which its light curve ends."""
+    newest = [{"$sort": {"candidate.jd": -1}}, {"$group": {"_id": "$objectId", "id": {"$first": "$_id"}}}]
+    kept = [group["id"] for group in database.ZTF_alerts.aggregate(newest)]
+    database.ZTF_alerts.delete_many({"_id": {"$nin": kept}})
 
 
 FRITZ = {"fritz_filter_01": (1,), "fritz_filter_02": (1,), "fritz_filter_clu": (1, 2, 3), "fritz_filter_m31": (1, 2, 3)}
@@ -121,9 +140,22 @@ FRITZ = {"fritz_filter_01": (1,), "fritz_filter_02": (1,), "fritz_filter_clu": (
 @pytest.mark.parametrize("name", FRITZ)
 def test_mongod_gives_the_same_before_and_after(shared: Path, archive: Any, name: str) -> None:
     """The user's own text, on a collection with `candid` as Kowalski has it, against the translated one."""
-    own = json.loads((shared / f"data/filters/fritz/{name}.json").read_text())
+    compare(archive, json.loads((shared / f"data/filters/fritz/{name}.json").read_text()), FRITZ[name])
+
+
+@pytest.mark.parametrize("name", ["prv_candidates", "fp_hists", "prv_nondetections"])
+@pytest.mark.parametrize("condition", [None, PROGRAMMES, {"$and": [PROGRAMMES, RECENT]}, RECENT])
+def test_mongod_gives_the_same_on_made_up_alerts(made_up: Any, name: str, condition: Any) -> None:
+    bright = {"$match": {"candidate.drb": {"$gt": 0.5}, f"{name}.0.jd": {"$gt": 0}}}
+    shown = {"n": {"$size": f"${name}"}, "sum": {"$sum": f"${name}.diffmaglim"}, "mag": "$candidate.magpsf"}
+    last = {"$project": {"_id": 0, "objectId": 1, "annotations": shown}}
+    compare(made_up, [DROP_CUTOUTS, LOOKUP, taken(condition, name), bright, last], (1, 2))
+
+
+def compare(archive: Any, own: list[dict[str, Any]], programids: tuple[int, ...]) -> None:
+    """Run a pipeline as it was written, and translated."""
     stages, _ = check_pipeline(own)
-    one = Filter("id", name, "ZTF", {"ZTF": FRITZ[name]}, "v", stages)
+    one = Filter("id", "name", "ZTF", {"ZTF": programids}, "v", stages)
     archive.ZTF_alerts.aggregate([{"$addFields": {"candid": "$_id"}}, {"$out": "kowalski"}])
     before = _results(archive.kowalski, own)
     assert 1 <= len(before) < archive.kowalski.count_documents({})
