@@ -1,9 +1,9 @@
-"""The whole chain, run once over the real nights: the tests look at what came out."""
+"""The whole chain, run once over a made-up night and once over the real ones: the tests look at what came out."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import fastavro
 import pytest
 
-from boom_streams import names
+from boom_streams import filters, names
 from boom_streams.archive import mongo
 from boom_streams.demo import run
 from boom_streams.filters import FilterStore
@@ -24,8 +24,9 @@ from boom_streams.operate.supervise import Supervisor
 from boom_streams.schema.dead_letters import DeadLetter
 from boom_streams.schema.filtered import decode_filtered
 from boom_streams.settings import Settings
+from tests.acceptance import made_up
 from tests.acceptance.transients import fast_transients
-from tests.conftest import MakeSettings, own_settings
+from tests.conftest import ROOT, MakeSettings, own_settings
 
 KINDS = ("alerts", "alerts_aux", "alerts_cutouts", "filter_matches")
 
@@ -52,17 +53,48 @@ FILTERS: dict[str, tuple[str | list[dict[str, Any]], list[int]]] = {
     "fritz-02": ("fritz/fritz_filter_02.json", [1]),
 }
 
+#: Filters of the made-up night: the examples, and one in the words of Kowalski.
+MADE_UP_FILTERS: dict[str, tuple[str | list[dict[str, Any]], list[int]]] = {
+    "published": (PUBLISHED, [1]),
+    **{file.stem: (str(file), [1, 2, 3]) for file in sorted((Path(filters.__file__).parent / "examples").glob("*"))},
+    "kowalski": (
+        [
+            {"$project": {"cutoutScience": 0, "cutoutTemplate": 0, "cutoutDifference": 0}},
+            {"$lookup": {"from": "ZTF_alerts_aux", "localField": "objectId", "foreignField": "_id", "as": "aux"}},
+            {
+                "$project": {
+                    "objectId": 1,
+                    "candidate": 1,
+                    "prv_candidates": {
+                        "$filter": {
+                            "input": {"$arrayElemAt": ["$aux.prv_candidates", 0]},
+                            "as": "item",
+                            "cond": {"$in": ["$$item.programid", [1]]},
+                        }
+                    },
+                }
+            },
+            {"$match": {"candidate.drb": {"$gt": 0.9}, "prv_candidates.1": {"$exists": True}}},
+            {"$project": {"objectId": 1, "annotations.bright": {"$min": "$prv_candidates.magpsf"}}},
+        ],
+        [1],
+    ),
+}
+
 Archive = dict[str, dict[Any, dict[str, Any]]]
+Pipelines = Mapping[str, tuple[list[dict[str, Any]], list[int]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Nights:
-    """What came out of the real nights.
+    """What came out of the nights.
 
     Attributes
     ----------
+    night
+        Folder of the night that was sent twice.
     counts
-        Of each replay, by name: ``once`` and ``twice`` are the night 20231018.
+        Of each replay, by name: ``once`` and ``twice`` are that night.
     once, twice
         The archive after that night, and after the same night again.
     changes
@@ -74,6 +106,7 @@ class Nights:
     """
 
     settings: Settings
+    night: Path
     counts: dict[str, Counts]
     once: Archive
     twice: Archive
@@ -113,14 +146,50 @@ def session_settings(services: dict[str, str], tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="session")
-def nights(session_settings: MakeSettings, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Nights:
+def some_night(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folder of a real night, or where there is none of a made-up one with as many alerts."""
+    folder = tmp_path_factory.mktemp("nights")
+
+    def find(name: str) -> Path:
+        real = ROOT.parent / "shared/data/alerts/ztf" / name
+        return real if real.is_dir() else made_up.night(folder, name)
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def real_nights(session_settings: MakeSettings, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Nights:
     """Run the night 20231018 twice, then every other night of ZTF, then made-up fast transients."""
-    settings = session_settings()
-    changes = add_filters(settings, shared)
     ztf = shared / "data/alerts/ztf"
     reference = shared / "data/alerts/reference/ztf"
     others = [ztf / name for name in ("schema_history", "ampel", "20200202", "20211121_snappy", "20231012")]
     made = fast_transients(tmp_path_factory.mktemp("made"), next(reference.glob("*.avro")))
+    own = {name: (load_pipeline(shared, source), programids) for name, (source, programids) in FILTERS.items()}
+    return run_nights(session_settings(), own, ztf / "20231018", [*others, reference], made)
+
+
+@pytest.fixture(scope="session")
+def made_up_nights(session_settings: MakeSettings, tmp_path_factory: pytest.TempPathFactory) -> Nights:
+    """Run a made-up night twice, then an alert in every schema version and two files that are broken."""
+    folder = tmp_path_factory.mktemp("made_up")
+    night = made_up.night(folder, "20231018")
+    made_up.every_version(folder / "others")
+    made_up.broken(folder / "others")
+    made_up.truncated(folder / "others")
+    own = {name: (load_pipeline(folder, source), ids) for name, (source, ids) in MADE_UP_FILTERS.items()}
+    return run_nights(session_settings(), own, night, [folder / "others"])
+
+
+@pytest.fixture(params=["made_up", "real"])
+def nights(request: pytest.FixtureRequest) -> Nights:
+    """The made-up nights and the real ones."""
+    found: Nights = request.getfixturevalue(f"{request.param}_nights")
+    return found
+
+
+def run_nights(settings: Settings, pipelines: Pipelines, first: Path, *others: Sequence[Path]) -> Nights:
+    """Run a night twice through filters and the whole chain, then others."""
+    changes = add_filters(settings, pipelines)
     counts = {}
     with running(settings) as supervisor:
 
@@ -129,40 +198,44 @@ def nights(session_settings: MakeSettings, shared: Path, tmp_path_factory: pytes
             run.drain(settings, supervisor.poll)
             return archive(settings)
 
-        once = night("once", ztf / "20231018")
-        twice = night("twice", ztf / "20231018")
-        night("others", *others, reference)
-        night("made", *made)
+        once, twice = night("once", first), night("twice", first)
+        for number, paths in enumerate(others):
+            night(f"others {number}", *paths)
     return Nights(
         settings=settings,
+        night=first,
         counts=counts,
         once=once,
         twice=twice,
         changes=changes,
-        passed={name: passed(settings, name) for name in FILTERS},
+        passed={name: passed(settings, name) for name in pipelines},
         letters=dead_letters.letters(settings),
     )
 
 
-def add_filters(settings: Settings, shared: Path) -> dict[str, list[str]]:
-    """Add and activate the real filters; what was translated in each."""
+def add_filters(settings: Settings, pipelines: Pipelines) -> dict[str, list[str]]:
+    """Add and activate filters; what was translated in each."""
     initialise(settings)
     store = FilterStore(mongo.database(settings))
     changes = {}
-    for name, (source, programids) in FILTERS.items():
-        pipeline = load_pipeline(shared, source)
+    for name, (pipeline, programids) in pipelines.items():
         changes[name] = store.add(name, "ZTF", pipeline, {"ZTF": programids}).changes
         store.activate(name)
     return changes
 
 
 def load_pipeline(shared: Path, source: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Pipeline of a file of `shared/data/filters`; one that is a pipeline already is returned."""
-    return json.loads((shared / "data/filters" / source).read_text()) if isinstance(source, str) else source
+    """Pipeline of a file, or of one of `shared/data/filters`; one that is a pipeline already is returned."""
+    if not isinstance(source, str):
+        return source
+    content = json.loads((shared / "data/filters" / source).read_text())
+    pipeline: list[dict[str, Any]] = content["pipeline"] if isinstance(content, dict) else content
+    return pipeline
 
 
-def packets(folder: Path) -> Iterator[dict[str, Any]]:
-    """Packets of a night, read by fastavro alone."""
-    for path in sorted(path for path in folder.rglob("*.avro") if path.is_file()):
+def packets(place: Path) -> Iterator[dict[str, Any]]:
+    """Packets of a night, or of a file, read by fastavro alone."""
+    files = [place] if place.is_file() else sorted(path for path in place.rglob("*.avro") if path.is_file())
+    for path in files:
         with path.open("rb") as file:
             yield from fastavro.reader(file)  # type: ignore[misc]

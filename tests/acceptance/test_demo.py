@@ -8,12 +8,15 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import fastavro
 import pytest
 
 from boom_streams.topologies.survey import ROLES
+from tests.acceptance import made_up
+from tests.conftest import ROOT
 from tests.support.html_tree import parse
 from tests.support.waiting import wait_for
 
@@ -62,10 +65,20 @@ def run(root: Path, data_dir: Path, night: Path) -> tuple[str, list[int]]:
     return output, [int(count) for count in counts.groups()]
 
 
-def mixed(shared: Path, folder: Path) -> int:
-    """Copy the smallest file of every ZTF schema, a broken one and a truncated one; return the number of schemas."""
+def mixed(folder: Path) -> int:
+    """A file of every ZTF schema, a broken one and a truncated one, real or made up; the number of schemas."""
+    real = ROOT.parent / "shared/data/alerts/ztf"
+    if real.is_dir():
+        return _copied(real, folder)
+    made_up.broken(folder)
+    made_up.truncated(folder)
+    return made_up.every_version(folder)
+
+
+def _copied(real: Path, folder: Path) -> int:
+    """Copy the smallest file of each schema, and what is broken."""
     smallest: dict[str, Path] = {}
-    files = [path for path in (shared / "data/alerts/ztf").rglob("*.avro") if path.is_file()]
+    files = [path for path in real.rglob("*.avro") if path.is_file()]
     for path in sorted(files, key=lambda path: path.stat().st_size):
         if path.name not in (BROKEN, TRUNCATED):
             try:
@@ -82,10 +95,8 @@ def mixed(shared: Path, folder: Path) -> int:
     return len(smallest)
 
 
-def test_a_night_from_nothing_to_what_passed(root: Path, shared: Path, data_dir: Path) -> None:
-    output, (alerts, enriched, classified, filtered, dead) = run(
-        root, data_dir, shared / "data/alerts/ztf/20211121_snappy"
-    )
+def test_a_night_from_nothing_to_what_passed(root: Path, some_night: Callable[[str], Path], data_dir: Path) -> None:
+    output, (alerts, enriched, classified, filtered, dead) = run(root, data_dir, some_night("20211121_snappy"))
     assert (alerts, enriched, classified, dead) == (110, 110, 110, 0)
     assert 0 < filtered < 110
     assert "objectId" in output
@@ -101,10 +112,8 @@ def test_a_night_from_nothing_to_what_passed(root: Path, shared: Path, data_dir:
     assert all(len(card.all("img")) == 3 and card.all("svg", "curve") for card in cards)
 
 
-def test_every_schema_on_the_same_data_with_what_is_broken(
-    root: Path, shared: Path, data_dir: Path, tmp_path: Path
-) -> None:
-    schemas = mixed(shared, tmp_path)
+def test_every_schema_on_the_same_data_with_what_is_broken(root: Path, data_dir: Path, tmp_path: Path) -> None:
+    schemas = mixed(tmp_path)
     assert schemas >= 8
     _, (alerts, enriched, classified, _, dead) = run(root, data_dir, tmp_path)
     assert (alerts, enriched, classified, dead) == (schemas + 1, schemas + 1, schemas + 1, 2)
@@ -112,9 +121,9 @@ def test_every_schema_on_the_same_data_with_what_is_broken(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ended_in_the_middle_it_leaves_nothing(
-    root: Path, shared: Path, data_dir: Path, number: signal.Signals
+    root: Path, some_night: Callable[[str], Path], data_dir: Path, number: signal.Signals
 ) -> None:
-    process = start(root, data_dir, shared / "data/alerts/ztf/20231018")
+    process = start(root, data_dir, some_night("20231018"))
     wait_for(lambda: sum("faust" in line for line in processes(data_dir)) >= len(ROLES), seconds=120.0)
     process.send_signal(number)
     process.communicate(timeout=60)

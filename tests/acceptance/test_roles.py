@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,9 +80,11 @@ def bright(folder: Path) -> set[int]:
     return {packet["candid"] for packet in packets(folder) if packet["candidate"]["magpsf"] < 18}
 
 
-def test_without_mongodb_enriched_and_classified_go_on_and_the_rest_follows(roles: Roles, shared: Path) -> None:
+def test_without_mongodb_enriched_and_classified_go_on_and_the_rest_follows(
+    roles: Roles, some_night: Callable[[str], Path]
+) -> None:
     settings = roles.settings
-    first, second = (shared / "data/alerts/ztf" / name for name in ("20200202", "20211121_snappy"))
+    first, second = map(some_night, ("20200202", "20211121_snappy"))
     replay(settings, "ZTF", [first])
     run.drain(settings, roles.supervisor.poll)
     local.stop(roles.mongod, only="mongod", kill=True)
@@ -103,12 +105,14 @@ def test_without_mongodb_enriched_and_classified_go_on_and_the_rest_follows(role
     assert dead_letters.letters(settings) == []
 
 
-def test_a_bad_record_at_each_stage_is_one_dead_letter_and_the_others_go_on(roles: Roles, shared: Path) -> None:
+def test_a_bad_record_at_each_stage_is_one_dead_letter_and_the_others_go_on(
+    roles: Roles, some_night: Callable[[str], Path]
+) -> None:
     settings = roles.settings
     before = set(archive(settings)["alerts"])
     known = {letter.id for letter in dead_letters.letters(settings)}
     spoil(settings)
-    night = shared / "data/alerts/ztf/20231012"
+    night = some_night("20231012")
     replay(settings, "ZTF", [night])
     run.drain(settings, roles.supervisor.poll)
     assert roles.supervisor.poll() == []

@@ -79,10 +79,10 @@ def committed_all(settings: Settings) -> None:
 
 
 def test_a_worker_alone_brings_a_night_to_the_archive_and_ends(
-    make_settings: Callable[..., Settings], root: Path, shared: Path
+    make_settings: Callable[..., Settings], root: Path, some_night: Callable[[str], Path]
 ) -> None:
     settings = make_settings(partitions=4)
-    night = shared / "data/alerts/ztf/20200202"
+    night = some_night("20200202")
     with worker(settings, root) as process:
         await_topics(settings)
         assert replay(settings, "ZTF", [night]).alerts == 12
@@ -99,7 +99,7 @@ def test_a_worker_alone_brings_a_night_to_the_archive_and_ends(
 
 
 def test_without_mongodb_it_ends_in_time_and_nothing_is_lost(
-    make_settings: Callable[..., Settings], root: Path, shared: Path, tmp_path: Path
+    make_settings: Callable[..., Settings], root: Path, some_night: Callable[[str], Path], tmp_path: Path
 ) -> None:
     folder = tmp_path / "mongod"
     try:
@@ -107,10 +107,10 @@ def test_without_mongodb_it_ends_in_time_and_nothing_is_lost(
         settings = make_settings(partitions=4, mongo_uri=uri)
         with worker(settings, root) as process:
             await_topics(settings)
-            replay(settings, "ZTF", [shared / "data/alerts/ztf/20200202"])
+            replay(settings, "ZTF", [some_night("20200202")])
             committed_all(settings)
             local.stop(folder, only="mongod")
-            replay(settings, "ZTF", [shared / "data/alerts/ztf/20211121_snappy"])
+            replay(settings, "ZTF", [some_night("20211121_snappy")])
             wait_for(lambda: "waits" in output(settings), seconds=120.0)
             end(process, signal.SIGINT)
         local.start(folder, only="mongod")
@@ -138,12 +138,12 @@ def test_a_wrong_number_of_partitions_is_named_with_the_command(
 
 
 def test_a_night_from_a_plain_producer_ends_with_the_same_documents(
-    make_settings: Callable[..., Settings], root: Path, shared: Path, nights: Nights
+    make_settings: Callable[..., Settings], root: Path, nights: Nights
 ) -> None:
     """Without keys, under one timestamp for all: times of documents come from it."""
     settings = make_settings()
     sent_at = int(time.time() - 3600) * 1000  # Kafka would delete records older than the topic's retention
-    files = sorted((shared / "data/alerts/ztf/20231018").rglob("*.avro"))
+    files = sorted(nights.night.rglob("*.avro"))
     with worker(settings, root) as process:
         await_topics(settings)
         producer = Producer({"bootstrap.servers": settings.kafka})
@@ -160,7 +160,7 @@ def test_a_night_from_a_plain_producer_ends_with_the_same_documents(
         assert {document[name] for document in found[kind].values() for name in written} == {times.julian_date(sent_at)}
     several = _objects_with_several_alerts(nights.once)
     assert found["alerts_cutouts"] == nights.once["alerts_cutouts"]
-    assert 0 < len(several) < 50
+    assert 0 < len(several) < len(found["alerts_aux"])
     for kind in ("alerts", "alerts_aux"):
         assert found[kind].keys() == nights.once[kind].keys()
         for key, document in found[kind].items():
