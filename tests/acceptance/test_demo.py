@@ -55,7 +55,7 @@ def processes(data_dir: Path) -> list[str]:
 
 def run(root: Path, data_dir: Path, night: Path) -> tuple[str, list[int]]:
     """Output and counts of a demo that succeeds and leaves nothing running."""
-    process = start(root, data_dir, night)
+    process = start(root, data_dir, night, "--rows", "200")
     output, errors = process.communicate(timeout=280)
     assert process.returncode == 0, errors
     assert processes(data_dir) == []
