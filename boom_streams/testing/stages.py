@@ -133,10 +133,17 @@ def classified(values: Sequence[bytes], store: Store, survey: Survey = ZTF, *, p
     return classified_values(admitted, NO_MODELS)
 
 
-def filtered(value: bytes, *filter_ids: str, annotations: str = "{}", survey: Survey = ZTF) -> bytes:
+def filtered(
+    value: bytes,
+    *filter_ids: str,
+    annotations: str = "{}",
+    survey: Survey = ZTF,
+    cutouts: Mapping[str, bytes] | None = None,
+) -> bytes:
     """A record of ``<survey>.filtered`` of a classified one that passed some filters."""
     passed = [Passed(name, f"named-{name}", "v1", annotations) for name in filter_ids]
-    return b"".join(encode_body(survey, bson_records.fields(value), survey.rights.programmes, None).container(passed))
+    body = encode_body(survey, bson_records.fields(value), survey.rights.programmes, cutouts)
+    return b"".join(body.container(passed))
 
 
 def points_of(classified_record: Mapping[str, Any], name: str, survey: Survey = ZTF) -> packed_points.Points:

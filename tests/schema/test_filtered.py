@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import fastavro
 import pytest
+from astropy.io import fits
 
 from boom_streams.errors import BadRecord
 from boom_streams.kafka.limits import MAX_BYTES
 from boom_streams.schema.filtered import Passed, decode_filtered, decode_matches, encode_body, filtered_schema
+from boom_streams.schema.formats import FILTERED
 from boom_streams.surveys import get_survey
+from tests.schema.make_sample import AVRO, make
 
 RECORD = {
     **{"survey": "ZTF", "objectId": "ZTF00aaaaaaa", "candid": 42, "jd": 2460000.5, "ra": 10.0, "dec": 20.0},
@@ -74,3 +80,28 @@ def test_filters_whose_annotations_are_too_much_for_one_record_come_in_several()
 def test_what_is_no_filtered_record_is_a_bad_one(value: bytes) -> None:
     with pytest.raises(BadRecord, match="no Avro object container with one alert"):
         decode_filtered(value)
+
+
+@pytest.mark.parametrize("folder", sorted(AVRO.iterdir()), ids=lambda folder: f"format {folder.name}")
+def test_the_sample_of_each_format_is_read_by_an_avro_library_alone(folder: Path) -> None:
+    sample = (folder / "sample.avro").read_bytes()
+    assert len(sample) < 10_000
+    (record,) = fastavro.reader(io.BytesIO(sample))
+    (same,) = fastavro.reader(io.BytesIO(sample), json.loads((folder / "filtered.avsc").read_text()))
+    assert record == same == decode_filtered(sample)
+    assert isinstance(record, dict)
+    (passed,) = record["filters"]
+    assert json.loads(passed["annotations"]) == {"age": 3.25}
+    assert {point["origin"] for point in record["photometry"]} == {"alert", "limit", "forced"}
+    assert record["objectId"].startswith("ZTF24z"), "made up"
+    with fits.open(io.BytesIO(gzip.decompress(record["cutoutScience"]))) as hdus:
+        assert hdus[0].data.shape == (5, 5)
+
+
+def test_the_newest_sample_has_what_is_written_today() -> None:
+    (record,) = fastavro.reader(io.BytesIO((AVRO / str(FILTERED.version) / "sample.avro").read_bytes()))
+    (today,) = fastavro.reader(io.BytesIO(make()))
+    assert isinstance(record, dict)
+    assert isinstance(today, dict)
+    assert record.keys() == today.keys()
+    assert (record["candid"], record["filters"]) == (today["candid"], today["filters"])
