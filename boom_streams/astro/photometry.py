@@ -40,9 +40,9 @@ def mag_to_flux(mag: ArrayLike, error: ArrayLike, sign: ArrayLike = 1.0) -> tupl
 
     Parameters
     ----------
-    mag, error : array_like
+    mag, error
         AB magnitude and its error.
-    sign : array_like
+    sign
         +1 or -1: whether the difference is positive; the flux takes it, the error does not.
 
     Returns

@@ -58,11 +58,11 @@ def neighbour_cells(ra: ArrayLike, dec: ArrayLike, nside: int, radius_arcsec: fl
 
     Parameters
     ----------
-    ra, dec : array_like, shape (n,)
+    ra, dec
         ICRS degrees.
-    nside : int
+    nside
         HEALPix resolution.
-    radius_arcsec : float
+    radius_arcsec
         At most a fifth of a cell's size.
 
     Raises

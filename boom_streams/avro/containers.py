@@ -152,9 +152,9 @@ def prefix_reader(schema: Schema, wanted: tuple[str, ...]) -> Callable[[bytes], 
 
     Parameters
     ----------
-    schema : Schema
+    schema
         The writer's schema; the function is for containers with this schema.
-    wanted : tuple of str
+    wanted
         Fields of the record, or of a record in it (``candidate.jd``).
 
     Returns

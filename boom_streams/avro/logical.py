@@ -31,7 +31,7 @@ def converter(node: Mapping[str, Any]) -> Convert | None:
 
     Parameters
     ----------
-    node : mapping
+    node
         A type of a schema: ``{"type": "int", "logicalType": "date"}``.
 
     Returns

@@ -42,9 +42,9 @@ def find(catalog: Catalog, tiles: Sequence[Tile | None], ra: ArrayLike, dec: Arr
     ----------
     catalog
         How to match.
-    tiles : sequence of Tile or None, length n
+    tiles
         The sources around each position; None: there are none.
-    ra, dec : array_like, shape (n,)
+    ra, dec
         ICRS degrees.
 
     Returns

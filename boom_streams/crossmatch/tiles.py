@@ -39,11 +39,11 @@ def pack(ra: Iterable[float], dec: Iterable[float], rows: Sequence[bytes], key: 
 
     Parameters
     ----------
-    ra, dec : iterable of float, length n
+    ra, dec
         ICRS degrees.
-    rows : sequence of bytes
+    rows
         BSON document of each source: what a match shows of it.
-    key : iterable of float, length n, optional
+    key
         Values of the column ``distance_key``, NaN where there is none; None in mode `nearest`.
     """
     columns = {"ra": ra, "dec": dec} if key is None else {"ra": ra, "dec": dec, "key": key}

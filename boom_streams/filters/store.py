@@ -81,15 +81,15 @@ class FilterStore:
 
         Parameters
         ----------
-        name : str
+        name
             Part of the topic ``filtered.<name>``; one filter a name.
-        survey : str
+        survey
             Upper or lower case.
-        pipeline : str or list
+        pipeline
             JSON text or its value; other brokers' dialects are translated.
-        permissions : mapping, optional
+        permissions
             Programids by survey; of a further version None means those that the filter has.
-        description, user_id, changelog : str, optional
+        description, user_id, changelog
             For people.
 
         Raises
@@ -245,13 +245,13 @@ class FilterStore:
 
         Parameters
         ----------
-        one : Filter
+        one
             What failed.
-        reason : str
+        reason
             Why, for its user.
-        candid : int, optional
+        candid
             The alert at which it failed, where that is known.
-        offsets : sequence of int, optional
+        offsets
             Of ``<survey>.classified``, by partition: what comes before was evaluated.
         """
         suspended: dict[str, Any] = {"reason": reason, "fid": one.fid, "at": _now()}

@@ -68,11 +68,11 @@ def members(path: Path, suffix: str, max_size: int) -> Iterator[Member]:
 
     Parameters
     ----------
-    path : Path
+    path
         A tar archive, gzipped or not.
-    suffix : str
+    suffix
         In lower case; hidden files are passed over.
-    max_size : int
+    max_size
         Largest file that is read, bytes.
 
     Raises

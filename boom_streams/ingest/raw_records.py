@@ -83,11 +83,11 @@ def raw_batch(containers: Iterable[bytes], survey: Survey, partitions: int) -> R
 
     Parameters
     ----------
-    containers : iterable of bytes
+    containers
         As the survey publishes them.
-    survey : Survey
+    survey
         Adapter of the survey.
-    partitions : int
+    partitions
         Number of partitions of the raw topic.
     """
     batch = RawBatch()

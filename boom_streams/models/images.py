@@ -30,9 +30,9 @@ def triplets(alerts: Sequence[Mapping[str, bytes]], names: Sequence[str]) -> tup
 
     Parameters
     ----------
-    alerts : sequence of mapping
+    alerts
         Stamps of each alert as received, by name.
-    names : sequence of str
+    names
         Names of the stamps in the order of channels (`boom_streams.surveys.Stamps.names`).
 
     Returns

@@ -127,9 +127,9 @@ def grey_levels(values: NDArray[np.floating[Any]], *, symmetric: bool) -> Grey:
 
     Parameters
     ----------
-    values : ndarray
+    values
         Pixels, any unit; at least one is finite.
-    symmetric : bool
+    symmetric
         Whether 0 is mid-grey (difference images), or the background nearly black.
     """
     image = np.asarray(values, np.float64)

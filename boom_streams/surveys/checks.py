@@ -27,9 +27,9 @@ def check_repeated(schema: Schema, known: Collection[str] = ()) -> None:
 
     Parameters
     ----------
-    schema : Schema
+    schema
         The packet's.
-    known : collection of str
+    known
         Fields of which the survey says that they are named twice, and which one counts: ``candidate.sgmag1``.
     """
     repeated = sorted(schema.repeated.difference(known))
@@ -42,11 +42,11 @@ def check_types(schema: Schema, path: str, numbers: Collection[str], texts: Coll
 
     Parameters
     ----------
-    schema : Schema
+    schema
         The packet's.
-    path : str
+    path
         Field that is the record, or the list of records, whose fields are looked at: ``candidate``.
-    numbers, texts : collection of str
+    numbers, texts
         Fields that are numbers or texts; those that the schema lacks are no matter.
     """
     kinds = schema.kinds((path,))
@@ -68,11 +68,11 @@ def check_position(survey: str, object_id: Any, candid: Any, where: Mapping[str,
 
     Parameters
     ----------
-    survey : str
+    survey
         Name of the survey.
     object_id, candid
         The packet's.
-    where : mapping
+    where
         Time (Julian date), right ascension and declination (degrees), in this order, by the fields' names.
 
     Returns

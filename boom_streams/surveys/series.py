@@ -155,9 +155,9 @@ class Series:
 
         Parameters
         ----------
-        points : ndarray, shape (n,)
+        points
             Packed points.
-        fields : collection of str, optional
+        fields
             Only these fields.
         """
         if not len(points):

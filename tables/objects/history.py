@@ -90,9 +90,9 @@ def admit(store: Store, arrival: Arrival) -> Answer:
 
     Parameters
     ----------
-    store : Store
+    store
         The table; written: the months of the packet's points, then the head.
-    arrival : Arrival
+    arrival
         The alert.
 
     Returns
@@ -145,11 +145,11 @@ def restore(
 
     Parameters
     ----------
-    series : mapping
+    series
         Points of the archive.
-    own : collection of int
+    own
         candids of those detections that were processed as alerts.
-    revision : int
+    revision
         Newest revision that the archive holds.
     """
     found = {name: rows_of(survey.series[name], points, NEVER) for name, points in series.items()}

@@ -82,11 +82,11 @@ def iterate(names: Sequence[str], start: Sequence[Number], step: Sequence[Number
 
     Parameters
     ----------
-    names : sequence of str
+    names
         Names by which `step` speaks of the measures before the step.
-    start, step : sequence of number
+    start, step
         The measures at first, and after a step; both may speak of other unknown numbers as well.
-    times : number
+    times
         How many steps.
     """
     others = sorted({name for number in (*start, *step) for name in _parts(number)[1]} - set(names))

@@ -73,9 +73,9 @@ def check_query(query: Any, place: str) -> None:
 
     Parameters
     ----------
-    query : object
+    query
         Any JSON value.
-    place : str
+    place
         Where it is in the pipeline, for the error's text.
     """
     if not isinstance(query, dict):
@@ -153,11 +153,11 @@ def check_expression(value: Any, place: str, loops: int = 0) -> None:
 
     Parameters
     ----------
-    value : object
+    value
         Any JSON value.
-    place : str
+    place
         Where it is in the pipeline, for the error's text.
-    loops : int
+    loops
         How many ``$map``, ``$filter`` and ``$reduce`` it is inside of.
     """
     if isinstance(value, str):

@@ -48,7 +48,7 @@ def translate(pipeline: Any) -> tuple[Any, list[str]]:
 
     Parameters
     ----------
-    pipeline : object
+    pipeline
         What `json.loads` made of the user's text; anything that is no list of stages is returned as it is.
 
     Returns

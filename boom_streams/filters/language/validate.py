@@ -37,7 +37,7 @@ def validate(pipeline: Any) -> tuple[Stage, ...]:
 
     Parameters
     ----------
-    pipeline : object
+    pipeline
         What `json.loads` made of the user's text: anything at all.
 
     Raises

@@ -31,7 +31,7 @@ def read_results(batch: bytes) -> dict[int, str]:
 
     Parameters
     ----------
-    batch : bytes
+    batch
         BSON documents, one after the other.
 
     Raises

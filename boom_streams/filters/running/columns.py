@@ -47,9 +47,9 @@ class Columns:
 
     Parameters
     ----------
-    alerts : sequence of mapping
+    alerts
         The part ``alert`` of each record.
-    records : sequence of mapping
+    records
         The records, for properties and classifications.
     """
 

@@ -118,12 +118,12 @@ class Evaluator:
 
     Parameters
     ----------
-    db : Database
+    db
         Where the scratch collections are made. Its client must not repeat reads by itself (``retryReads=False``):
         a mongod that was killed and is back has lost the alerts, and so finds nothing.
-    timeout_ms : int
+    timeout_ms
         Longest time of one filter on one batch; it is tried twice.
-    history_days : float
+    history_days
         Days of light curve before the alert that a filter sees.
     """
 
@@ -144,10 +144,10 @@ class Evaluator:
 
         Parameters
         ----------
-        records : sequence of mapping
+        records
             Classified records; their sub-documents can be `RawBSONDocument`, which is faster. Of records with the
             same candid the first is evaluated, and its answer is that of all.
-        filters : sequence of Filter
+        filters
             Each is evaluated on the records of its survey that it may see.
 
         Returns

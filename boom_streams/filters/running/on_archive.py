@@ -23,11 +23,11 @@ def archive_pipeline(
 
     Parameters
     ----------
-    one : Filter
+    one
         The filter.
-    start : mapping, optional
+    start
         A condition that comes first, such as ``{"candidate.jd": {"$gte": 2460449.5}}``.
-    history_days : float
+    history_days
         Days of light curve before the alert that the filter sees.
     """
     survey = get_survey(one.survey)

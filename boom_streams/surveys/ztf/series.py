@@ -133,11 +133,11 @@ def pack_histories(histories: Sequence[Sequence[Mapping[str, Any]]], series: str
 
     Parameters
     ----------
-    histories : sequence of sequences of mappings
+    histories
         Points of each packet.
-    series : str
+    series
         Which of `SERIES` they are.
-    alike : bool
+    alike
         All packets have one schema, so that the points have the same fields (faster).
     """
     packed, kept = _pack_good(list(itertools.chain.from_iterable(histories)), SERIES[series].dtype, alike)
@@ -153,9 +153,9 @@ def light_curves(
 
     Parameters
     ----------
-    own : ndarray, shape (n,)
+    own
         Each alert's own detection (`pack_detections`).
-    prv, forced : tuple of ndarray
+    prv, forced
         The packets' ``prv_candidates`` and forced photometry (`pack_histories`); the latter is filled in.
 
     Returns
