@@ -27,15 +27,22 @@ _BATCH, _BATCH_BYTES = 500, 16 << 20
 
 @dataclass(slots=True)
 class CaughtUp:
-    """What came of it."""
+    """What came of it.
+
+    Attributes
+    ----------
+    read
+        Alerts since the suspension.
+    gone
+        Records since the suspension that Kafka has deleted.
+    failed
+        Why the filter failed again, and is suspended.
+    """
 
     read: int = 0
-    """Alerts since the suspension."""
     passed: int = 0
     gone: int = 0
-    """Records since the suspension that Kafka has deleted."""
     failed: str = ""
-    """Why the filter failed again, and is suspended."""
 
 
 def catch_up(settings: Settings, one: Filter, since: Sequence[int]) -> CaughtUp:

@@ -37,14 +37,20 @@ _ORIGINS: Mapping[Role, str] = {"detection": "alert", "limit": "limit", "forced"
 
 
 class Passed(NamedTuple):
-    """A filter that the alert passed."""
+    """A filter that the alert passed.
+
+    Attributes
+    ----------
+    fid
+        Version of the filter.
+    annotations
+        What the filter projected, JSON.
+    """
 
     filter_id: str
     name: str
     fid: str
-    """Version of the filter."""
     annotations: str
-    """What the filter projected, JSON."""
 
 
 @cache

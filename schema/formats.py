@@ -112,18 +112,26 @@ def fingerprint(columns: Columns) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Packing:
-    """How the light curves of a survey are packed, by this release and by earlier ones."""
+    """How the light curves of a survey are packed, by this release and by earlier ones.
+
+    Attributes
+    ----------
+    mark
+        Fingerprint of `columns`.
+    earlier
+        Columns of earlier releases, by their fingerprint.
+    first
+        Columns of release `FIRST`; None: it did not know the survey.
+    header
+        What a table's value with packed light curves begins with.
+    """
 
     survey: str
     columns: Columns
     mark: str
-    """Fingerprint of `columns`."""
     earlier: Mapping[str, Columns]
-    """Columns of earlier releases, by their fingerprint."""
     first: Columns | None
-    """Columns of release `FIRST`; None: it did not know the survey."""
     header: bytes
-    """What a table's value with packed light curves begins with."""
 
     def of(self, mark: str | None) -> Columns:
         """Columns that a fingerprint stands for; None: none was said.

@@ -59,18 +59,28 @@ _Before = dict[tuple[int, bytes], tuple[View, bytes | None]]
 
 @dataclass(slots=True)
 class _Object:
+    """An object whose alerts are being placed.
+
+    Attributes
+    ----------
+    detections
+        By candid.
+    seen
+        Cells that were looked into.
+    held
+        Those that hold the object.
+    repeated
+        A detection came that is known.
+    """
+
     view: View
     survey: str
     object_id: str
     before: _Before
     detections: dict[int, Detection] = field(default_factory=dict)
-    """By candid."""
     seen: set[int] = field(default_factory=set)
-    """Cells that were looked into."""
     held: set[int] = field(default_factory=set)
-    """Those that hold the object."""
     repeated: bool = False
-    """A detection came that is known."""
 
 
 def objects_in(value: bytes | None) -> dict[str, np.ndarray[Any, Any]]:

@@ -21,20 +21,27 @@ __all__ = ["Inbox", "Process", "Record", "Result", "Work", "checked", "dead_lett
 
 @dataclass(slots=True)
 class Record:
-    """A Kafka record in the hands of a stage."""
+    """A Kafka record in the hands of a stage.
+
+    Attributes
+    ----------
+    timestamp
+        When Kafka appended it, seconds since 1970 UTC.
+    value
+        None in a record without one, which `process` need not expect: it becomes a dead letter.
+    refusal
+        None: it is as it came. Else why it is not, and a dead letter; empty: there is nothing in it for a stage.
+    """
 
     topic: str
     partition: int
     offset: int
     timestamp: float
-    """When Kafka appended it, seconds since 1970 UTC."""
     key: bytes | None
     value: bytes
-    """None in a record without one, which `process` need not expect: it becomes a dead letter."""
     headers: dict[str, bytes]
     event: Any = field(repr=False, default=None)
     refusal: str | None = None
-    """None: it is as it came. Else why it is not, and a dead letter; empty: there is nothing in it for a stage."""
 
     @property
     def name(self) -> str:
@@ -78,14 +85,19 @@ class Work:
     """A batch in the hands of ``process``: its records and the tables as they see them.
 
     RocksDB is opened here, in the thread of the event loop; ``process`` only reads, in whatever thread it runs.
+
+    Attributes
+    ----------
+    writes
+        By table and partition: what is put under each key, and the offset of the record that put it.
+    early
+        Values that the changelog has before those.
     """
 
     records: list[Record]
     tables: Mapping[str, StateTable] = field(default_factory=dict)
     writes: dict[tuple[str, int], dict[bytes, tuple[int, bytes]]] = field(default_factory=dict)
-    """By table and partition: what is put under each key, and the offset of the record that put it."""
     early: dict[tuple[str, int], dict[bytes, bytes]] = field(default_factory=dict)
-    """Values that the changelog has before those."""
     _readers: dict[tuple[str, int], Callable[[bytes], bytes | None]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

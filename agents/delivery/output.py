@@ -19,12 +19,17 @@ _LINGER_MS = 50
 
 @dataclass(slots=True)
 class Send:
-    """A record to be sent."""
+    """A record to be sent.
+
+    Attributes
+    ----------
+    value
+        In pieces where several records share some: they are joined when they are sent.
+    """
 
     topic: str
     key: bytes | None
     value: bytes | tuple[bytes, ...] | None
-    """In pieces where several records share some: they are joined when they are sent."""
     partition: int
     headers: Headers = ()
 

@@ -29,15 +29,21 @@ _SHARED = ("filters", names.CATALOGS, names.CATALOG_TILES)
 
 
 class Kept(NamedTuple):
-    """A collection of the broker's, and what this release keeps in it."""
+    """A collection of the broker's, and what this release keeps in it.
+
+    Attributes
+    ----------
+    survey
+        None: all surveys share it.
+    packing
+        Of the light curves that it has; None: it has none.
+    """
 
     name: str
     kind: str
     version: int
     survey: Survey | None
-    """None: all surveys share it."""
     packing: formats.Packing | None
-    """Of the light curves that it has; None: it has none."""
 
     def document(self) -> dict[str, Any]:
         """What ``formats`` says of it."""

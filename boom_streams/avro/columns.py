@@ -36,11 +36,16 @@ class Unaligned(BadRecord):
 
 
 class Group(NamedTuple):
-    """Records of one schema that can be read together."""
+    """Records of one schema that can be read together.
+
+    Attributes
+    ----------
+    places
+        Index of the container of each.
+    """
 
     schema: Schema
     places: list[int]
-    """Index of the container of each."""
     records: list[bytes]
 
 

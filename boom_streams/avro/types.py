@@ -41,19 +41,27 @@ _VALUE = 120  # of the largest value whose record has one byte (an empty text), 
 
 
 class Type(NamedTuple):
-    """A type of a schema, with all that it holds."""
+    """A type of a schema, with all that it holds.
+
+    Attributes
+    ----------
+    plain
+        The type with what Avro knows alone, without logical types.
+    size
+        Fewest bytes of a value.
+    width
+        Bytes of a value in columns, without the items of its lists.
+    convert
+        What turns a decoded value into one that BSON has.
+    """
 
     plain: Any
-    """The type with what Avro knows alone, without logical types."""
     size: int
-    """Fewest bytes of a value."""
     fields: int
     depth: int
     width: int
-    """Bytes of a value in columns, without the items of its lists."""
     python: type
     convert: Convert | None
-    """What turns a decoded value into one that BSON has."""
 
 
 @dataclass(slots=True)

@@ -60,14 +60,20 @@ _PLAIN = (
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Columns of a catalogue's files."""
+    """Columns of a catalogue's files.
+
+    Attributes
+    ----------
+    id
+        None: sources are numbered by their rows.
+    stored
+        All that have a name, in the order of the first file.
+    """
 
     ra: str
     dec: str
     id: str | None
-    """None: sources are numbered by their rows."""
     stored: tuple[str, ...]
-    """All that have a name, in the order of the first file."""
 
     def __str__(self) -> str:
         """Say which columns were chosen, for a person."""

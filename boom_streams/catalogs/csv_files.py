@@ -110,19 +110,27 @@ def _batches(path: Path, types: Mapping[str, pa.DataType], tell: Callable[[int],
 
 @dataclass(slots=True)
 class _Column:
-    """What the values of a column that have been seen allow it to be."""
+    """What the values of a column that have been seen allow it to be.
+
+    Attributes
+    ----------
+    guess
+        What the first rows look like to pyarrow.
+    exact
+        Whether it must be integers or texts.
+    long
+        Whether a float could not hold an integer among them.
+    named
+        Whether there are digits which are a name rather than a number.
+    """
 
     guess: pa.DataType
-    """What the first rows look like to pyarrow."""
     exact: bool
-    """Whether it must be integers or texts."""
     empty: bool = True
     integers: bool = True
     numbers: bool = True
     long: bool = False
-    """Whether a float could not hold an integer among them."""
     named: bool = False
-    """Whether there are digits which are a name rather than a number."""
     pointed: bool = False
     guess_holds: bool = True
 

@@ -53,13 +53,18 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(slots=True)
 class Report:
-    """What an import has done."""
+    """What an import has done.
+
+    Attributes
+    ----------
+    rows
+        Sources that were imported.
+    """
 
     version: str
     columns: Columns
     already_there: bool = False
     rows: int = 0
-    """Sources that were imported."""
     tiles: int = 0
     rejected: Rejected = field(default_factory=Rejected)
 

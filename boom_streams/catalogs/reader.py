@@ -48,12 +48,17 @@ def _silent(_: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file of a catalogue, whose columns are known."""
+    """A file of a catalogue, whose columns are known.
+
+    Attributes
+    ----------
+    metadata
+        What the file says of its columns: ``unit`` and ``ucd``, where it does.
+    """
 
     path: Path
     schema: pa.Schema
     metadata: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """What the file says of its columns: ``unit`` and ``ucd``, where it does."""
 
     @property
     def size(self) -> int:

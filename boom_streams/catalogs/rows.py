@@ -51,16 +51,23 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Sources of a batch, those that are rejected left out."""
+    """Sources of a batch, those that are rejected left out.
+
+    Attributes
+    ----------
+    places
+        Their rows in the file, from 0.
+    key
+        Values of ``distance_key``; None in mode `nearest`.
+    documents
+        Everything known of each source.
+    """
 
     places: NDArray[np.int64]
-    """Their rows in the file, from 0."""
     ra: Floats
     dec: Floats
     key: Floats | None
-    """Values of ``distance_key``; None in mode `nearest`."""
     documents: list[dict[str, Any]]
-    """Everything known of each source."""
 
     def shown(self, catalog: Catalog) -> list[dict[str, Any]]:
         """What a match shows of each source."""

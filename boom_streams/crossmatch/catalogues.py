@@ -36,14 +36,21 @@ class VersionGone(Exception):
 
 @dataclass(slots=True)
 class Matches:
-    """What the catalogues say of one position."""
+    """What the catalogues say of one position.
+
+    Attributes
+    ----------
+    cross_matches
+        Matches by catalogue; an empty list: there is no source.
+    catalogs
+        Version of each catalogue that was asked.
+    unmatched
+        Why a configured catalogue was not asked.
+    """
 
     cross_matches: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """Matches by catalogue; an empty list: there is no source."""
     catalogs: dict[str, str] = field(default_factory=dict)
-    """Version of each catalogue that was asked."""
     unmatched: dict[str, str] = field(default_factory=dict)
-    """Why a configured catalogue was not asked."""
 
 
 class Crossmatcher:

@@ -26,12 +26,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A catalogue as it was imported, and its active version."""
+    """A catalogue as it was imported, and its active version.
+
+    Attributes
+    ----------
+    versions
+        Versions all whose tiles are there, the active one first.
+    """
 
     catalog: Catalog
     version: str
     versions: tuple[str, ...] = field(default=(), compare=False)
-    """Versions all whose tiles are there, the active one first."""
 
 
 def tile_key(name: str, version: str, tile: int) -> str:

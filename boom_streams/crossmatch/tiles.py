@@ -54,12 +54,18 @@ def pack(ra: Iterable[float], dec: Iterable[float], rows: Sequence[bytes], key: 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tile:
-    """Sources in a tile and within the search radius around it; rows stay packed until they are asked for."""
+    """Sources in a tile and within the search radius around it; rows stay packed until they are asked for.
+
+    Attributes
+    ----------
+    positions
+        Right ascensions and declinations, ICRS degrees, shape (2, n).
+    key
+        Values of ``distance_key``, NaN where there is none; None in mode `nearest`.
+    """
 
     positions: NDArray[np.float64]
-    """Right ascensions and declinations, ICRS degrees, shape (2, n)."""
     key: NDArray[np.float64] | None
-    """Values of ``distance_key``, NaN where there is none; None in mode `nearest`."""
     ends: NDArray[np.uint32]
     rows: bytes
 

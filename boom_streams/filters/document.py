@@ -26,19 +26,25 @@ class Filter:
     """The active version of a filter.
 
     Its pipeline has been validated if it came from `from_document` or `boom_streams.filters.store`.
+
+    Attributes
+    ----------
+    name
+        Part of the topic ``filtered.<name>``.
+    fid
+        Version.
+    key
+        ``_id`` of its document, of any type; `id` is its text.
     """
 
     id: str
     name: str
-    """Part of the topic ``filtered.<name>``."""
     survey: str
     permissions: Mapping[str, tuple[int, ...]]
     fid: str
-    """Version."""
     pipeline: tuple[Stage, ...]
     user_id: str = ""
     key: Any = field(default=None, compare=False, repr=False)
-    """``_id`` of its document, of any type; `id` is its text."""
 
     def programmes(self) -> frozenset[int]:
         """Programmes of its survey whose alerts and points it sees."""

@@ -41,12 +41,17 @@ _SHOWN = _EXACT.with_options(unicode_decode_error_handler="replace")
 
 
 class Added(NamedTuple):
-    """A filter, or a version of one, that was added."""
+    """A filter, or a version of one, that was added.
+
+    Attributes
+    ----------
+    changes
+        What was translated from other brokers' dialects, for a person.
+    """
 
     filter_id: str
     fid: str
     changes: list[str]
-    """What was translated from other brokers' dialects, for a person."""
 
 
 def check_pipeline(pipeline: Any) -> tuple[tuple[Stage, ...], list[str]]:

@@ -37,13 +37,18 @@ class ArchiveError(Exception):
 
 
 class Member(NamedTuple):
-    """A file in an archive, or the reason why it is passed over."""
+    """A file in an archive, or the reason why it is passed over.
+
+    Attributes
+    ----------
+    consumed
+        Bytes of the archive read so far.
+    """
 
     name: str
     data: bytes
     problem: str
     consumed: int
-    """Bytes of the archive read so far."""
 
 
 @dataclass(slots=True)

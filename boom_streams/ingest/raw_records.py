@@ -49,7 +49,13 @@ _MARGIN = (("role", b"margin"),)
 
 @dataclass(frozen=True, slots=True)
 class RawRecord:
-    """One record for ``<survey>.raw``."""
+    """One record for ``<survey>.raw``.
+
+    Attributes
+    ----------
+    source
+        Index of the container that it came from.
+    """
 
     key: bytes
     value: bytes
@@ -58,19 +64,24 @@ class RawRecord:
     object_id: str
     candid: int
     source: int = 0
-    """Index of the container that it came from."""
     stage: str = "raw"
 
 
 @dataclass(slots=True)
 class RawBatch:
-    """Records to write, and containers (or what is wrong in them) to dead-letter."""
+    """Records to write, and containers (or what is wrong in them) to dead-letter.
+
+    Attributes
+    ----------
+    bad
+        Original bytes and the reason; a damaged file whose first alerts are good is in both lists.
+    bad_sources
+        For each of `bad` the index of its container.
+    """
 
     records: list[RawRecord] = field(default_factory=list)
     bad: list[tuple[bytes, str]] = field(default_factory=list)
-    """Original bytes and the reason; a damaged file whose first alerts are good is in both lists."""
     bad_sources: list[int] = field(default_factory=list)
-    """For each of `bad` the index of its container."""
 
 
 def raw_records(container: bytes, survey: Survey, partitions: int) -> RawBatch:

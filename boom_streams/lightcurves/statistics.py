@@ -31,13 +31,19 @@ _Ranked: TypeAlias = tuple[float, int, int, int, float, float]
 
 
 class Point(NamedTuple):
-    """A point of a light curve."""
+    """A point of a light curve.
+
+    Attributes
+    ----------
+    jd
+        Julian date, UTC.
+    mag
+        AB magnitude of the difference flux, whatever its sign.
+    """
 
     jd: float
-    """Julian date, UTC."""
     band: str
     mag: float
-    """AB magnitude of the difference flux, whatever its sign."""
     mag_err: float
 
 

@@ -26,13 +26,19 @@ __all__ = ["Installed", "install", "verify"]
 
 
 class Installed(NamedTuple):
-    """What came of one model."""
+    """What came of one model.
+
+    Attributes
+    ----------
+    done
+        What was done, or what a person has to do.
+    good
+        The model is there.
+    """
 
     name: str
     done: str
-    """What was done, or what a person has to do."""
     good: bool
-    """The model is there."""
 
 
 def install(

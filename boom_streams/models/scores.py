@@ -32,14 +32,21 @@ class Subject:
 
 @dataclass(slots=True)
 class Scores:
-    """What the models say of one alert."""
+    """What the models say of one alert.
+
+    Attributes
+    ----------
+    classifications
+        Score by model, 0 to 1.
+    versions
+        Version of each model that gave a score.
+    unscored
+        Why a model has no score, by model.
+    """
 
     classifications: dict[str, float] = field(default_factory=dict)
-    """Score by model, 0 to 1."""
     versions: dict[str, str] = field(default_factory=dict)
-    """Version of each model that gave a score."""
     unscored: dict[str, str] = field(default_factory=dict)
-    """Why a model has no score, by model."""
 
 
 class Scorer:

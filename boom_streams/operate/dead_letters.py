@@ -65,11 +65,16 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What became of the letters that were to be replayed."""
+    """What became of the letters that were to be replayed.
+
+    Attributes
+    ----------
+    refused
+        Reason a letter (by id) that still cannot be written to the raw topic.
+    """
 
     sent: int
     refused: dict[str, str]
-    """Reason a letter (by id) that still cannot be written to the raw topic."""
 
 
 def letters(settings: Settings, replayed: bool = False) -> list[DeadLetter]:

@@ -55,13 +55,18 @@ _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """A worker that ended by itself."""
+    """A worker that ended by itself.
+
+    Attributes
+    ----------
+    wait
+        Seconds until it is started again.
+    """
 
     worker: str
     pid: int
     code: int
     wait: float
-    """Seconds until it is started again."""
 
 
 @dataclass(slots=True)

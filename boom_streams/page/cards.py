@@ -26,79 +26,111 @@ _LONGEST = 300
 
 
 class PassedFilter(NamedTuple):
-    """A filter that alerts of the object passed, with its annotations of the newest as texts."""
+    """A filter that alerts of the object passed, with its annotations of the newest as texts.
+
+    Attributes
+    ----------
+    alerts
+        How many alerts passed it.
+    """
 
     name: str
     fid: str
     annotations: list[tuple[str, str]]
     alerts: int
-    """How many alerts passed it."""
 
 
 class AlertLine(NamedTuple):
-    """What a line says of an alert."""
+    """What a line says of an alert.
+
+    Attributes
+    ----------
+    position
+        ICRS degrees.
+    time
+        UTC.
+    """
 
     object_id: str
     survey: str
     candid: int
     position: str
-    """ICRS degrees."""
     time: str
-    """UTC."""
     band: str
     magnitude: str
     filters: str
 
 
 class Score(NamedTuple):
-    """A model's score, 0 to 1."""
+    """A model's score, 0 to 1.
+
+    Attributes
+    ----------
+    what
+        What a score near 1 means; empty: unknown.
+    """
 
     name: str
     score: float
     version: str
     what: str
-    """What a score near 1 means; empty: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One object with its alerts that passed; what is not said to be otherwise is of the newest."""
+    """One object with its alerts that passed; what is not said to be otherwise is of the newest.
+
+    Attributes
+    ----------
+    alerts
+        All of them, the newest first.
+    position
+        ICRS degrees.
+    sexagesimal
+        Hours and degrees.
+    magnitude
+        AB magnitude with its 1-sigma error.
+    time
+        UTC.
+    seen
+        How often it was detected, and for how long.
+    negative
+        Whether the object is fainter than in the template.
+    turned
+        Whether the difference stamp is template minus science.
+    whole_curve
+        With all times, if `curve` leaves some out.
+    matches
+        None: nobody has asked the archive.
+    versions
+        Versions of the models, and which models have each.
+    order
+        Numbers to sort cards by.
+    """
 
     alerts: list[AlertLine]
-    """All of them, the newest first."""
     object_id: str
     candid: int
     survey: str
     position: str
-    """ICRS degrees."""
     sexagesimal: str
-    """Hours and degrees."""
     band: str
     magnitude: str
-    """AB magnitude with its 1-sigma error."""
     time: str
-    """UTC."""
     mjd: str
     seen: str
-    """How often it was detected, and for how long."""
     history: str
     links: list[tuple[str, str]]
     stamps: list[Stamp]
     negative: bool
-    """Whether the object is fainter than in the template."""
     turned: bool
-    """Whether the difference stamp is template minus science."""
     curve: Plot | None
     whole_curve: Plot | None
-    """With all times, if `curve` leaves some out."""
     filters: list[PassedFilter]
     matches: list[CatalogMatches] | None
-    """None: nobody has asked the archive."""
     scores: list[Score]
     versions: list[tuple[str, str]]
-    """Versions of the models, and which models have each."""
     order: dict[str, float]
-    """Numbers to sort cards by."""
 
 
 def card(

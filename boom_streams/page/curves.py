@@ -37,23 +37,42 @@ _UNITS = (("nJy", 1.0, 1e3), ("µJy", 1e3, 1e7), ("mJy", 1e6, math.inf))
 
 
 class Mark(NamedTuple):
-    """A point in the drawing."""
+    """A point in the drawing.
+
+    Attributes
+    ----------
+    bar
+        Upper and lower end of the 1-sigma error bar.
+    origin
+        ``alert``, ``forced`` or ``limit``.
+    own
+        Whether it is the alert itself.
+    """
 
     x: float
     y: float
     bar: tuple[float, float] | None
-    """Upper and lower end of the 1-sigma error bar."""
     band: str
     origin: str
-    """``alert``, ``forced`` or ``limit``."""
     own: bool
-    """Whether it is the alert itself."""
     title: str
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """All that a drawing needs; lengths in its own units."""
+    """All that a drawing needs; lengths in its own units.
+
+    Attributes
+    ----------
+    counts
+        For each band its name, and (origin, words, number) of its points.
+    summary
+        The light curve in words.
+    notes
+        What is not in the frame.
+    earlier
+        Whether points lie before the frame.
+    """
 
     marks: list[Mark]
     x_ticks: list[tuple[float, str]]
@@ -63,24 +82,28 @@ class Plot:
     y_zero: float
     unit: str
     counts: list[tuple[str, list[tuple[str, str, int]]]]
-    """For each band its name, and (origin, words, number) of its points."""
     summary: str
-    """The light curve in words."""
     notes: list[str]
-    """What is not in the frame."""
     earlier: bool
-    """Whether points lie before the frame."""
 
 
 class _Point(NamedTuple):
+    """A point of a light curve.
+
+    Attributes
+    ----------
+    flux
+        nJy; of a limit, the limit.
+    error
+        nJy; NaN if there is none, or the point is a limit.
+    """
+
     days: float
     jd: float
     band: str
     origin: str
     flux: float
-    """nJy; of a limit, the limit."""
     error: float
-    """nJy; NaN if there is none, or the point is a limit."""
 
 
 class _Frame(NamedTuple):

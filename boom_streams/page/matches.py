@@ -20,24 +20,35 @@ _ERRORS = ("{}_error", "{}_err", "{}_unc", "e_{}")
 
 
 class Match(NamedTuple):
-    """A catalogue source near the alert, as texts."""
+    """A catalogue source near the alert, as texts.
+
+    Attributes
+    ----------
+    kpc
+        Projected distance; empty if the catalogue has none.
+    """
 
     arcsec: str
     kpc: str
-    """Projected distance; empty if the catalogue has none."""
     source_id: str
     columns: list[tuple[str, str]]
 
 
 class CatalogMatches(NamedTuple):
-    """Sources of one catalogue."""
+    """Sources of one catalogue.
+
+    Attributes
+    ----------
+    more
+        Further sources that are not shown.
+    problem
+        Why there is none to show.
+    """
 
     catalog: str
     matches: list[Match]
     more: int
-    """Further sources that are not shown."""
     problem: str
-    """Why there is none to show."""
 
 
 def catalog_matches(matches: Mapping[str, Sequence[Mapping[str, Any]] | str]) -> list[CatalogMatches]:

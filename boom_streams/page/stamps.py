@@ -45,31 +45,46 @@ Grey = NDArray[np.uint8]
 
 
 class Bar(NamedTuple):
-    """A scale bar."""
+    """A scale bar.
+
+    Attributes
+    ----------
+    share
+        Of the picture's width.
+    """
 
     arcsec: int
     share: float
-    """Of the picture's width."""
 
 
 class Stamp(NamedTuple):
-    """A picture, or why there is none."""
+    """A picture, or why there is none.
+
+    Attributes
+    ----------
+    uri
+        ``data:`` address of a PNG; empty if there is none.
+    blank
+        Pixels without a value.
+    problem
+        Why there is no picture.
+    north
+        Whether north is on top.
+    east
+        Whether east is on the left.
+    arcsec
+        Width and height on the sky; None: not known.
+    """
 
     name: str
     uri: str
-    """``data:`` address of a PNG; empty if there is none."""
     width: int
     height: int
     blank: int
-    """Pixels without a value."""
     problem: str
-    """Why there is no picture."""
     north: bool = False
-    """Whether north is on top."""
     east: bool = False
-    """Whether east is on the left."""
     arcsec: tuple[float, float] | None = None
-    """Width and height on the sky; None: not known."""
     bar: Bar | None = None
 
 

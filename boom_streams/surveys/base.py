@@ -30,22 +30,46 @@ LAST_JD = 1e7
 
 
 class Position(NamedTuple):
-    """What the raw writer must know of an alert: ids, time, and where it is."""
+    """What the raw writer must know of an alert: ids, time, and where it is.
+
+    Attributes
+    ----------
+    candid
+        64-bit number of the alert; a survey whose packets have none derives it from what they have, always the same.
+    jd
+        Julian date, UTC, as the survey defines it.
+    ra
+        ICRS degrees, [0, 360).
+    dec
+        ICRS degrees, [-90, 90].
+    """
 
     object_id: str
     candid: int
-    """64-bit number of the alert; a survey whose packets have none derives it from what they have, always the same."""
     jd: float
-    """Julian date, UTC, as the survey defines it."""
     ra: float
-    """ICRS degrees, [0, 360)."""
     dec: float
-    """ICRS degrees, [-90, 90]."""
 
 
 @dataclass(slots=True)
 class Alert:
-    """One alert in the broker's own form, as the enrich stage makes it from a packet."""
+    """One alert in the broker's own form, as the enrich stage makes it from a packet.
+
+    Attributes
+    ----------
+    programid
+        Programme that took the exposure, as the packet says; of a survey without programmes, the one that it has.
+    document
+        What ``<SURVEY>_alerts`` has of the packet: ids, ``candidate`` without nulls, ``coordinates``.
+
+        Whatever the survey, ``candidate`` has ``jd``, ``ra``, ``dec`` and ``band``.
+    series
+        Light curves by name, each in the order of its `Series`; the alert's own detection is among them.
+    cutouts
+        Stamps as received; those that the packet lacks are missing.
+    history_start
+        Julian date at which the packet says that the object began, or NaN.
+    """
 
     survey: str
     object_id: str
@@ -54,27 +78,24 @@ class Alert:
     ra: float
     dec: float
     programid: int
-    """Programme that took the exposure, as the packet says; of a survey without programmes, the one that it has."""
     document: dict[str, Any]
-    """What ``<SURVEY>_alerts`` has of the packet: ids, ``candidate`` without nulls, ``coordinates``.
-
-    Whatever the survey, ``candidate`` has ``jd``, ``ra``, ``dec`` and ``band``.
-    """
     series: dict[str, Points]
-    """Light curves by name, each in the order of its `Series`; the alert's own detection is among them."""
     cutouts: dict[str, bytes]
-    """Stamps as received; those that the packet lacks are missing."""
     properties: dict[str, Any]
     history_start: float
-    """Julian date at which the packet says that the object began, or NaN."""
 
 
 class Measured(NamedTuple):
-    """How bright an alert is, for people."""
+    """How bright an alert is, for people.
+
+    Attributes
+    ----------
+    magnitude
+        AB, of the difference flux's absolute value.
+    """
 
     band: str | None
     magnitude: float | None
-    """AB, of the difference flux's absolute value."""
     magnitude_error: float | None
 
 

@@ -12,13 +12,19 @@ __all__ = ["Features", "History", "Model", "ModelFiles", "OnnxFile", "numbers"]
 
 
 class History(NamedTuple):
-    """What models ask of an object's detections up to the alert, magnitudes of any band; days."""
+    """What models ask of an object's detections up to the alert, magnitudes of any band; days.
+
+    Attributes
+    ----------
+    age
+        From the first detection to the alert.
+    days_to_peak
+        From the first detection to the brightest.
+    """
 
     age: float
-    """From the first detection to the alert."""
     days_since_peak: float
     days_to_peak: float
-    """From the first detection to the brightest."""
     peakmag: float
     faintestmag: float
 
@@ -28,22 +34,34 @@ Features: TypeAlias = Callable[[Mapping[str, Any], History], list[float]]
 
 
 class OnnxFile(NamedTuple):
-    """A conversion of a model's weights."""
+    """A conversion of a model's weights.
+
+    Attributes
+    ----------
+    size
+        Bytes.
+    """
 
     sha256: str
     size: int
-    """Bytes."""
 
 
 class ModelFiles(NamedTuple):
-    """The files that are known to be one model; conversions of the same weights differ in their bytes."""
+    """The files that are known to be one model; conversions of the same weights differ in their bytes.
+
+    Attributes
+    ----------
+    weights
+        Where the model's authors publish the weights.
+    published
+        The file at `boom_streams.models.files.ADDRESS`; None: there is none.
+    converted
+        The authors' weights converted with tf2onnx, opset 13.
+    """
 
     weights: str
-    """Where the model's authors publish the weights."""
     published: OnnxFile | None
-    """The file at `boom_streams.models.files.ADDRESS`; None: there is none."""
     converted: OnnxFile
-    """The authors' weights converted with tf2onnx, opset 13."""
 
     @property
     def sha256(self) -> tuple[str, ...]:
@@ -52,24 +70,35 @@ class ModelFiles(NamedTuple):
 
 
 class Model(NamedTuple):
-    """A model as its authors publish it, converted to ONNX."""
+    """A model as its authors publish it, converted to ONNX.
+
+    Attributes
+    ----------
+    name
+        Field of ``classifications``.
+    files
+        What is known of the file.
+    images
+        Name of the input that takes the images.
+    what
+        What a score near 1 means.
+    numbers
+        Name of the input that takes the numbers; empty: the model looks at the images alone.
+    features
+        Makes the numbers.
+    fields
+        Fields of the candidate from which it makes them.
+    """
 
     name: str
-    """Field of ``classifications``."""
     version: str
     file: str
     files: ModelFiles
-    """What is known of the file."""
     images: str
-    """Name of the input that takes the images."""
     what: str
-    """What a score near 1 means."""
     numbers: str = ""
-    """Name of the input that takes the numbers; empty: the model looks at the images alone."""
     features: Features | None = None
-    """Makes the numbers."""
     fields: tuple[str, ...] = ()
-    """Fields of the candidate from which it makes them."""
 
 
 def numbers(known: Mapping[str, Any], names: Sequence[str]) -> list[float]:

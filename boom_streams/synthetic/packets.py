@@ -39,13 +39,19 @@ _ARCSEC = 3600.0
 
 
 class Name(NamedTuple):
-    """What tells a source from all others."""
+    """What tells a source from all others.
+
+    Attributes
+    ----------
+    rcid
+        Readout channel of the camera, 0 to 63.
+    number
+        Among the sources of its field and readout channel, from 1 on.
+    """
 
     object_id: str
     rcid: int
-    """Readout channel of the camera, 0 to 63."""
     number: int
-    """Among the sources of its field and readout channel, from 1 on."""
 
 
 @dataclass(frozen=True, slots=True)

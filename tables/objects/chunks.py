@@ -63,13 +63,19 @@ class Store(Protocol):
 
 @dataclass(slots=True)
 class Head:
-    """What is known of an object besides its points."""
+    """What is known of an object besides its points.
+
+    Attributes
+    ----------
+    partial
+        First revision at which older history lay in the archive and could not be read; 0: none.
+    restored
+        Revision at which the history was read back from the archive; 0: never.
+    """
 
     revision: int = 0
     partial: int = 0
-    """First revision at which older history lay in the archive and could not be read; 0: none."""
     restored: int = 0
-    """Revision at which the history was read back from the archive; 0: never."""
     first: tuple[float, int] = (float("inf"), 0)
     last: tuple[float, int] = (float("-inf"), 0)
     months: tuple[int, ...] = ()
@@ -92,21 +98,31 @@ class Head:
 
 @dataclass(slots=True)
 class Row:
-    """A point and its books."""
+    """A point and its books.
+
+    Attributes
+    ----------
+    identity
+        candid of a detection that has one, else the values of its series' key.
+    order
+        Values of the columns by which its series is sorted, jd first.
+    carrier
+        (jd, candid) of the alert whose packet brought it.
+    rev
+        Revision that brought it.
+    until
+        Revision that replaced it; 0: none.
+    own
+        Revision at which the alert was processed whose own detection this is; 0: it was only listed.
+    """
 
     identity: Any
-    """candid of a detection that has one, else the values of its series' key."""
     order: tuple[Any, ...]
-    """Values of the columns by which its series is sorted, jd first."""
     data: bytes
     carrier: tuple[float, int]
-    """(jd, candid) of the alert whose packet brought it."""
     rev: int = 0
-    """Revision that brought it."""
     until: int = 0
-    """Revision that replaced it; 0: none."""
     own: int = 0
-    """Revision at which the alert was processed whose own detection this is; 0: it was only listed."""
 
     @property
     def month(self) -> int:
@@ -116,14 +132,20 @@ class Row:
 
 @dataclass(slots=True)
 class State:
-    """An object while it is in hand."""
+    """An object while it is in hand.
+
+    Attributes
+    ----------
+    rows
+        Points of the loaded months, by series, in their order.
+    raw
+        The loaded months as they are in the table.
+    """
 
     key: bytes
     head: Head
     rows: dict[str, list[Row]]
-    """Points of the loaded months, by series, in their order."""
     raw: dict[int, bytes] = field(default_factory=dict)
-    """The loaded months as they are in the table."""
 
 
 def read_head(store: Store, survey: Survey, object_id: str) -> Head | None:

@@ -45,7 +45,13 @@ KEPT_REVISIONS = 8
 
 @dataclass(slots=True)
 class Arrival:
-    """An alert with the points of its packet, its own detection included."""
+    """An alert with the points of its packet, its own detection included.
+
+    Attributes
+    ----------
+    partial
+        Older history exists in the archive, which could not be read.
+    """
 
     survey: Survey
     object_id: str
@@ -56,27 +62,36 @@ class Arrival:
     window_days: float = 365.0
     history_start: float = float("nan")
     partial: bool = False
-    """Older history exists in the archive, which could not be read."""
 
 
 @dataclass(slots=True)
 class Answer:
-    """What the history says to an alert."""
+    """What the history says to an alert.
+
+    Attributes
+    ----------
+    changed
+        Points that this alert added or changed.
+    replaced
+        Some changed point replaces a version known before.
+    appended
+        All changed points are later than all that was known of their series.
+    series
+        The light curve as known at this revision: the window up to the alert's time.
+    newest
+        No later alert of the object had been processed at this revision.
+    position
+        Mean of the detections known at this revision in the window before the newest alert, ICRS degrees.
+    """
 
     revision: int
     repeated: bool
     changed: dict[str, Points]
-    """Points that this alert added or changed."""
     replaced: bool
-    """Some changed point replaces a version known before."""
     appended: bool
-    """All changed points are later than all that was known of their series."""
     series: dict[str, Points]
-    """The light curve as known at this revision: the window up to the alert's time."""
     newest: bool
-    """No later alert of the object had been processed at this revision."""
     position: tuple[float, float]
-    """Mean of the detections known at this revision in the window before the newest alert, ICRS degrees."""
     partial: bool
 
     @property

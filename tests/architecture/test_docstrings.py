@@ -31,6 +31,18 @@ def test_docstrings_are_numpy_s(file: Path) -> None:
                 assert named <= _arguments(node), node.name
 
 
+@pytest.mark.parametrize("file", [pytest.param(file, id=name) for name, file in modules()])
+def test_attributes_are_documented_in_one_way(file: Path) -> None:
+    """In the class's docstring; constants of a module have a comment ``#:``."""
+    for node in ast.walk(parse(file)):
+        if isinstance(node, ast.ClassDef | ast.Module):
+            assert [each.lineno for each in node.body[1:] if _is_text(each)] == []
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
 def _arguments(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
     given = function.args
     several = [each for each in (given.vararg, given.kwarg) if each is not None]

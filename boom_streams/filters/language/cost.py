@@ -33,8 +33,8 @@ _REGEX, _HARD_REGEX = 300, 200_000
 _EFFORT = {"$sortArray": 10.0, **dict.fromkeys(["$concat", "$substr", "$substrBytes", "$toString"], 1 / 32)}
 
 Path: TypeAlias = tuple[str, ...]
+#: Size of an expression's value, and steps to get it.
 Answer: TypeAlias = tuple[Size, Number]
-"""Size of an expression's value, and steps to get it."""
 Names: TypeAlias = dict[str, Size]
 
 

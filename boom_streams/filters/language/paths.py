@@ -36,12 +36,18 @@ _LENGTH = frozenset({"$size", "$isArray"})
 
 @dataclass(frozen=True)
 class Needs:
-    """What must be in a document for a pipeline to give what it gives on the whole document."""
+    """What must be in a document for a pipeline to give what it gives on the whole document.
+
+    Attributes
+    ----------
+    inputs
+        Top-level fields, of those that `inputs` lists.
+    series
+        Fields of the points of each light curve among `inputs`; None means all of them.
+    """
 
     inputs: frozenset[str]
-    """Top-level fields, of those that `inputs` lists."""
     series: Mapping[str, frozenset[str] | None]
-    """Fields of the points of each light curve among `inputs`; None means all of them."""
 
 
 def inputs(survey: Survey) -> tuple[str, ...]:

@@ -48,16 +48,24 @@ TEXT = MAX_TEXT // 16
 
 
 class Size(NamedTuple):
-    """Upper bounds of a value."""
+    """Upper bounds of a value.
+
+    Attributes
+    ----------
+    length
+        Elements, if it is an array.
+    each
+        Values in one element.
+    total
+        Values in all.
+    fields
+        Sizes of an object's fields, by name, where they are known.
+    """
 
     length: Number
-    """Elements, if it is an array."""
     each: Number
-    """Values in one element."""
     total: Number
-    """Values in all."""
     fields: Mapping[str, Any] = {}
-    """Sizes of an object's fields, by name, where they are known."""
 
 
 ONE = Size(1, 1, 1)

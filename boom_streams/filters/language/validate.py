@@ -20,8 +20,8 @@ from boom_streams.filters.language.operators import ADVICE, check_expression, ch
 
 __all__ = ["IDENTITY", "Stage", "excludes", "is_one", "validate"]
 
+#: One stage of a pipeline: a document with one key.
 Stage: TypeAlias = dict[str, Any]
-"""One stage of a pipeline: a document with one key."""
 
 #: Fields that name the alert; a filter can neither change nor drop them.
 IDENTITY = ("_id", "objectId")

@@ -65,13 +65,19 @@ class TooMuch(BoomError):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An alert passed a filter."""
+    """An alert passed a filter.
+
+    Attributes
+    ----------
+    index
+        Place of the alert's record in the batch.
+    text
+        What the filter says about the alert, a JSON object.
+    """
 
     index: int
-    """Place of the alert's record in the batch."""
     filter: Filter
     text: str
-    """What the filter says about the alert, a JSON object."""
 
     @property
     def annotations(self) -> dict[str, Any]:
@@ -82,12 +88,17 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A filter failed at some alerts, or took too long; the others were evaluated."""
+    """A filter failed at some alerts, or took too long; the others were evaluated.
+
+    Attributes
+    ----------
+    candid
+        The alert at which it failed, where that is known.
+    """
 
     filter: Filter
     reason: str
     candid: int | None = None
-    """The alert at which it failed, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,12 +55,18 @@ def _unknown(columns: Columns) -> Value:
 
 @dataclass(frozen=True)
 class _Scope:
-    """What names mean at a place in the pipeline."""
+    """What names mean at a place in the pipeline.
+
+    Attributes
+    ----------
+    bound
+        Top-level fields that were computed.
+    kept
+        Paths of the alert that are still as they were, with all below; None means all that are not bound.
+    """
 
     bound: Mapping[str, _Node] = field(default_factory=dict)
-    """Top-level fields that were computed."""
     kept: frozenset[Path] | None = None
-    """Paths of the alert that are still as they were, with all below; None means all that are not bound."""
 
     def resolve(self, path: Path) -> _Node:
         if path[0] in self.bound:

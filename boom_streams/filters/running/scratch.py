@@ -44,13 +44,19 @@ _FAST = WriteConcern(w=1, j=False)
 
 @dataclass(slots=True)
 class Held:
-    """A scratch collection in use."""
+    """A scratch collection in use.
+
+    Attributes
+    ----------
+    stuck
+        An operation on it goes on that MongoDB does not stop.
+    lost
+        A connection was lost; MongoDB may have died, and the documents with it.
+    """
 
     collection: Collection[Any]
     stuck: bool = False
-    """An operation on it goes on that MongoDB does not stop."""
     lost: bool = False
-    """A connection was lost; MongoDB may have died, and the documents with it."""
 
 
 class Scratch:

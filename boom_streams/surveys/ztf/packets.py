@@ -195,13 +195,18 @@ class _Packet:
 
 @dataclass(slots=True)
 class _Read:
-    """A packet that was read by itself, and its histories."""
+    """A packet that was read by itself, and its histories.
+
+    Attributes
+    ----------
+    moved
+        Forced photometry lay in ``prv_candidates``.
+    """
 
     packet: _Packet
     prv: list[dict[str, Any]]
     forced: list[dict[str, Any]]
     moved: bool
-    """Forced photometry lay in ``prv_candidates``."""
 
 
 def properties(candidate: Mapping[str, Any]) -> dict[str, Any]:
