@@ -1,4 +1,4 @@
-"""catch_up: what a filter has missed while it was suspended. Reads classified again from there, and publishes."""
+"""catch_up: what a filter has missed while it was suspended. Reads classified from that point on, and publishes."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 * Whatever is written says its version; what says none is of version 1, that of release 0.1.0
 * Where columns are packed, a fingerprint says which: packed points of other columns would be read as nonsense
 * What an earlier release wrote is read as if this one had (records and tables), or `boom-streams migrate` changes it
-  (the archive); what a newer one wrote is refused: no record is to blame, and it must not be changed by who does not
-  understand it
+  (the archive); what a newer one wrote is refused: no record is to blame, and what one does not understand one must not
+  change
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Table ``cells``: which objects of which survey are where, by fine HEALPix cell.
 
-Key: the nested cell at nside 4096 (about 52 arcsec), 8 bytes big-endian, and the survey's name: what stands under a key
-comes from one source topic, whose offsets tell which value is newer. Value: its format with the fingerprint of the
-columns, and BSON with the survey's objects in the cell, each with the detections its position is the mean of (ICRS,
-degrees).
+Key: the nested cell at nside 4096 (about 52 arcsec), 8 bytes big-endian, and the survey's name, so that what is under
+a key comes from one source topic, whose offsets tell which value is newer. Value: its format with the fingerprint of
+the columns, and BSON with the survey's objects in the cell, each with the detections its position is the mean of
+(ICRS, degrees).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """A Faust table on RocksDB whose changelog is confirmed, ordered, and safe against frozen workers.
 
-Differences from Faust's own: the delivery module sends a batch's changelog and waits for it, and only then the batch is
-written, at once, so that RocksDB never has what the changelog lacks; every value starts with the offset of the record
-that caused it, and recovery keeps the value with the greater one, so that what a worker wrote after it had been
-replaced never wins; RocksDB keeps its options when a database is opened again, and all databases of a process share one
-cache.
+Differences from Faust's own: the delivery module sends a batch's changelog and waits for it; only then is the batch
+written, all at once, so that RocksDB never has what the changelog lacks; every value starts with the offset of the
+record that caused it, and recovery keeps the value with the greater one, so that what a worker wrote after it had been
+replaced never wins; RocksDB keeps its options when a database is opened again, and all databases of a process share
+one cache.
 """
 
 from __future__ import annotations

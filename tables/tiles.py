@@ -1,7 +1,8 @@
 """Catalogue tiles at hand: in memory and in RocksDB, a cache of what the archive has.
 
-No Faust table: a tile is the same for every partition and worker, so there is nothing to recover and no changelog to
-keep; a lost cache is read again. The oldest tiles go when it is full, those of replaced versions among them.
+This is no Faust table: a tile is the same for every partition and worker, so there is nothing to recover and no
+changelog to keep; a lost cache is read again. The oldest tiles go when it is full, those of replaced versions among
+them.
 """
 
 from __future__ import annotations

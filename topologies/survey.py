@@ -1,6 +1,6 @@
 """The one chain that every survey's alerts go through: raw, enriched, classified, filtered, and the sinks.
 
-What there is of stages, roles, topics, tables and collections is said in `STAGES` and nowhere else.
+Stages, roles, topics, tables and collections are listed in `STAGES` and nowhere else.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ import pytest
 from boom_streams.cli import cli
 from boom_streams.demo import run as demo
 from boom_streams.settings import load_settings
+from tests.acceptance import made_up
 
 README = Path(__file__).resolve().parent.parent.parent / "README.md"
 BOOM = (sys.executable, "-m", "boom_streams.cli")
@@ -76,11 +77,12 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-def test_use_it_for_real(root: Path, shared: Path, tmp_path: Path, data_dir: Path) -> None:
+def test_use_it_for_real(root: Path, tmp_path: Path, data_dir: Path) -> None:
     """The section's commands in their order, ``up`` beside the others, as it says."""
     environment = os.environ | {"BOOM_DATA_DIR": str(data_dir), "PYTHONPATH": str(root), "COLUMNS": "160"}
     shutil.copy(root / "boom_streams/filters/examples/stellar_outburst.json", tmp_path / "my-filter.json")
-    night = str(shared / "data/alerts/ztf/20211121_snappy")
+    real = root.parent / "shared/data/alerts/ztf/20211121_snappy"
+    night = str(real if real.is_dir() else made_up.night(tmp_path, real.name))
     workers = None
     outputs = {}
     try:

@@ -23,6 +23,7 @@ from boom_streams.astro.fits import pixels
 from boom_streams.errors import BadRecord
 from boom_streams.models.images import SIZE, triplet, triplets
 from boom_streams.surveys import get_survey
+from boom_streams.testing import sample_alerts
 
 STAMPS = get_survey("ZTF").stamps.names
 
@@ -72,6 +73,16 @@ def real_stamps(folder: Path) -> Iterator[bytes]:
         for name in (name for name in table.column_names if name.startswith("cutout")):
             for value in table[name].to_pylist():
                 yield value["stampData"] if isinstance(value, dict) else value
+
+
+def test_made_up_stamps_are_as_astropy_reads_them() -> None:
+    for alert in sample_alerts("ZTF", 30):
+        for stamp in alert.cutouts.values():
+            expected = with_astropy(stamp)
+            np.testing.assert_array_equal(pixels(stamp), expected)
+            image = triplet(dict.fromkeys(STAMPS, stamp), STAMPS)
+            for channel in range(3):
+                np.testing.assert_allclose(image[..., channel], normalised(expected), rtol=1e-6, atol=0)
 
 
 @pytest.mark.slow
