@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,7 +120,8 @@ def run_filter(
     permitted = check_permissions(survey, dict(permissions or everything))
     one = Filter("tried", "tried", survey, permitted, "v1", tuple(stages))
     records = [alert.record for alert in alerts]
-    matches, failures = Evaluator(database).evaluate(records, [one])
+    with closing(Evaluator(database)) as evaluator:
+        matches, failures = evaluator.evaluate(records, [one])
     if failures:
         raise FilterError(failures[0].reason)
     return {records[match.index]["candid"]: match.annotations for match in matches}

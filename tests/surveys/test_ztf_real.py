@@ -18,7 +18,7 @@ from boom_streams.surveys import Alert
 from tests.support.ztf_packets import ZTF, decode
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-real_data = pytest.mark.skipif(not DATA.is_dir(), reason="no real alerts: ../shared/data is absent")
+real_data = pytest.mark.skipif(not DATA.is_dir(), reason="real data not here: no folder `shared` beside the checkout")
 
 
 def real_files(folder: Path) -> Iterator[tuple[str, bytes]]:
