@@ -144,7 +144,8 @@ def build_app(
     app.journal = Journal(folder / "journal.json")
     app.pulse = Pulse(settings.session_timeout if tables else None, lambda: bool(app.should_stop))
     notes = Notes(folder)
-    faust_fixes.install(notes.lost)
+    waits = {stage.name: settings.batch_ms if stage.gathers else settings.batch_ms // 10 for stage in stages}
+    faust_fixes.install(notes.lost, pause=min(waits.values()) / 3000)
     app.deliveries = {
         stage.name: Delivery(
             app,
@@ -159,7 +160,7 @@ def build_app(
             belonging=Belonging(settings),
             tables=[tables[name] for name in stage.tables],
             batch_size=settings.batch_size,
-            batch_ms=settings.batch_ms if stage.gathers else settings.batch_ms // 10,
+            batch_ms=waits[stage.name],
         )
         for stage in stages
     }

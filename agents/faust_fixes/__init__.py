@@ -17,13 +17,15 @@ from boom_streams.agents.faust_fixes.seek import OnLost
 __all__ = ["install"]
 
 
-def install(on_lost: OnLost) -> None:
+def install(on_lost: OnLost, pause: float) -> None:
     """Put every mend in its place, once a process.
 
     Parameters
     ----------
     on_lost
         Called, in whatever thread, when records were deleted before they were read.
+    pause
+        Seconds between an answer of Kafka with records and the next request for some.
 
     Raises
     ------
@@ -33,5 +35,5 @@ def install(on_lost: OnLost) -> None:
     recovery.install()
     seek.install(on_lost)
     fetching.install()
-    intake.install()
+    intake.install(pause)
     monitor.install()

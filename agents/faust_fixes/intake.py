@@ -3,6 +3,8 @@
 * Four tasks a record: Faust hands each record that it has fetched to its streams in a race with the suspension of the
   flow, a stop and a crash, a task each: about 0.1 ms a record. Nearly always there is room in the streams' queues and
   the record is there at once. So it is handed over directly, and the race begins only where it has to wait.
+* A request for each record that comes alone: Kafka answers as soon as it has one. After an answer with records the next
+  request waits a moment, and what has come meanwhile comes in one answer.
 * A pause of the connection for each 128 kB: answers of Kafka have some MB.
 * Serializers of keys and values, which are bytes to us.
 * Queues that are full by the number of their events, whatever the size of each.
@@ -10,13 +12,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import types
 from collections.abc import Coroutine, Generator
+from functools import partial
 from typing import Any
 
 import aiokafka.conn  # type: ignore[import-untyped]
 import faust
+from aiokafka.consumer.fetcher import Fetcher  # type: ignore[import-untyped]
 from faust.app.base import App
 from faust.serializers.schemas import Schema
 from faust.transport.consumer import Consumer
@@ -35,8 +40,14 @@ QUEUE_BYTES = 16 << 20
 _READER_BYTES = 8 << 20
 
 
-def install() -> None:
-    """Put the mends in their places."""
+def install(pause: float) -> None:
+    """Put the mends in their places.
+
+    Parameters
+    ----------
+    pause
+        Seconds between an answer with records and the next request.
+    """
     has("aiokafka", aiokafka.conn, "READER_LIMIT")
     has("faust-streaming", App, "FlowControlQueue", "self maxsize clear_on_resume")
     has("faust-streaming", Schema, "compile", "self app on_key_decode_error on_value_decode_error default_propagate")
@@ -46,6 +57,18 @@ def install() -> None:
         has("mode-streaming", owner, name)
     aiokafka.conn.READER_LIMIT = _READER_BYTES
     mend("faust-streaming", Consumer, "wait_first", "self coros timeout", _direct)
+    mend("aiokafka", Fetcher, "_proc_fetch_request", "self assignment node_id request", partial(_with_pause, pause))
+
+
+def _with_pause(pause: float, original: Any) -> Any:
+    @functools.wraps(original)
+    async def fetch(self: Any, assignment: Any, node_id: Any, request: Any) -> Any:
+        if getattr(self, "has_brought_records", False):
+            await asyncio.sleep(pause)
+        self.has_brought_records = await original(self, assignment, node_id, request)
+        return self.has_brought_records
+
+    return fetch
 
 
 class RawSchema(faust.Schema[bytes, bytes]):

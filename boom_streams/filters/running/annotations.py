@@ -11,10 +11,11 @@ from typing import Any
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.dbref import DBRef
+from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS
 
 from boom_streams.errors import FilterError
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "plain", "read_numbered_results", "read_results"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "plain", "read_facets", "read_results"]
 
 #: Most that one alert's annotations may have, bytes of JSON.
 MAX_BYTES = 64 * 1024
@@ -44,20 +45,27 @@ def read_results(batch: bytes) -> dict[int, str]:
     return {result["_id"]: _text(result.get("annotations")) for result in _documents(batch)}
 
 
-def read_numbered_results(batch: bytes) -> Iterator[tuple[int, int, str]]:
-    """Number of the pipeline, ``_id`` and annotations of results of several pipelines; fails as `read_results`."""
-    for result in _documents(batch):
-        yield result["number"], result["_id"], _text(result.get("annotations"))
+def read_facets(batch: bytes) -> dict[str, dict[int, str]]:
+    """Results of several pipelines by name, from the one document of a ``$facet``; fails as `read_results`."""
+    facets = bson.decode(batch, DEFAULT_RAW_BSON_OPTIONS)
+    return {
+        name: {result["_id"]: _text(result.get("annotations")) for result in (_decode(each.raw) for each in results)}
+        for name, results in facets.items()
+    }
 
 
 def _documents(batch: bytes) -> Iterator[dict[str, Any]]:
     at = 0
     while at < len(batch):
         size = int.from_bytes(batch[at : at + 4], "little")
-        if size > _MAX_BSON:
-            raise FilterError(f"its annotations have {size} bytes as BSON; {MAX_BYTES} as JSON are the most")
-        yield bson.decode(batch[at : at + size], _PLAIN)
+        yield _decode(batch[at : at + size])
         at += size
+
+
+def _decode(result: bytes) -> dict[str, Any]:
+    if len(result) > _MAX_BSON:
+        raise FilterError(f"its annotations have {len(result)} bytes as BSON; {MAX_BYTES} as JSON are the most")
+    return bson.decode(result, _PLAIN)
 
 
 def _text(found: Any) -> str:

@@ -258,17 +258,12 @@ class Evaluator:
         if held.lost or time.monotonic() < self._alone_until:
             return []
         pipelines = {
-            number: [
-                *_among(asked[number], stored),
-                *self._plan(filters[number]).stages,
-                {"$set": {"number": {"$literal": number}}},
-            ]
-            for number in numbers
+            number: [*_among(asked[number], stored), *self._plan(filters[number]).stages] for number in numbers
         }
         alone, self._alone_until = self._alone_until, time.monotonic() + ALONE
         found = None
         try:
-            found = run_together(held.collection, pipelines, MAX_HELD, self._timeout)
+            found = run_together(held.collection, pipelines, self._timeout)
         except LostConnection:
             held.lost = True
         except StuckError:

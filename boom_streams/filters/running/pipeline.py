@@ -1,10 +1,7 @@
 """Filters' pipelines on a scratch collection: within their time, and what fails is told by whose fault it is.
 
-Several go in one request, which costs the client a sixth; where one of them fails, or all together take too long,
-each is run by itself, and the one whose fault it is pays.
-
-MongoDB looks at a time limit between alerts, not inside an expression; so the client waits no longer than that, either,
-and ends the operation. Then it is the filter that took too long, unless MongoDB does not answer at all.
+Several go in one request, which costs the client a sixth, and MongoDB two thirds. Where one of them fails, or all
+together take too long, each is run by itself, and the one whose fault it is pays.
 """
 
 from __future__ import annotations
@@ -20,7 +17,7 @@ from pymongo.collection import Collection
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from boom_streams.errors import FilterError, ServiceError
-from boom_streams.filters.running.annotations import read_numbered_results, read_results
+from boom_streams.filters.running.annotations import read_facets, read_results
 
 __all__ = ["LostConnection", "StuckError", "TooSlow", "run_pipeline", "run_together"]
 
@@ -28,9 +25,6 @@ __all__ = ["LostConnection", "StuckError", "TooSlow", "run_pipeline", "run_toget
 _PROBE, _GRACE = 10.0, 2.0
 
 _TIMEOUT = 50  # MaxTimeMSExpired
-
-#: Results of several pipelines that come at once.
-_RESULTS = 100_000
 
 #: Codes of mongod that are no fault of a filter: rights, lost collections and cursors, shutdown, overload.
 _NOT_THE_FILTER = frozenset({13, 18, 26, 43, 91, 112, 133, 175, 189, 237, 246, 262, 11600, 11601, 11602, 14031})
@@ -92,7 +86,7 @@ def run_pipeline(scratch: Collection[Any], stages: Sequence[Any], count: int, ti
 
 
 def run_together(
-    scratch: Collection[Any], pipelines: Mapping[int, Sequence[Any]], most: int, timeout_ms: int
+    scratch: Collection[Any], pipelines: Mapping[int, Sequence[Any]], timeout_ms: int
 ) -> dict[int, dict[int, str]] | None:
     """Annotations of several pipelines, by their numbers and candid; None if they have to be run one by one.
 
@@ -101,9 +95,8 @@ def run_together(
     scratch
         The alerts.
     pipelines
-        Pipelines by number; the results of each have ``annotations`` and ``number``.
-    most
-        Most bytes of annotations.
+        Pipelines by number; the results of each have ``annotations`` and nothing else. All results together may have
+        16 MB, MongoDB's largest document.
     timeout_ms
         Longest time for all of them.
 
@@ -114,21 +107,15 @@ def run_together(
     ConnectionFailure, ServiceError
         If MongoDB is away, or refuses for a reason that is no filter's.
     """
-    first, *others = pipelines.values()
-    stages = [*first, *({"$unionWith": {"coll": scratch.name, "pipeline": list(stages)}} for stages in others)]
+    facet = {"$facet": {f"f{number}": list(stages) for number, stages in pipelines.items()}}
     comment = f"boom_streams filters {uuid.uuid4().hex}"
-    found: dict[int, dict[int, str]] = {number: {} for number in pipelines}
     try:
         with (
             pymongo.timeout(timeout_ms / 1000),
-            scratch.aggregate_raw_batches(stages, batchSize=_RESULTS, comment=comment) as cursor,
+            scratch.aggregate_raw_batches([facet], comment=comment) as cursor,
         ):
-            for batch in cursor:
-                for number, candid, text in read_numbered_results(batch):
-                    found[number][candid] = text
-                    most -= len(text)
-                if most < 0:
-                    return None
+            (batch,) = cursor
+        return {int(name[1:]): found for name, found in read_facets(batch).items()}
     except (BSONError, FilterError):
         return None
     except PyMongoError as error:
@@ -140,7 +127,6 @@ def run_together(
         if isinstance(owned, LostConnection | ServiceError):
             raise owned from error
         return None
-    return found
 
 
 def _is_timeout(error: PyMongoError) -> bool:

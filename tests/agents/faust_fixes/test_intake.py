@@ -15,7 +15,7 @@ from mode.utils.queues import FlowControlEvent
 
 from boom_streams.agents.faust_fixes import intake
 
-intake.install()
+intake.install(0.01)
 
 
 class Intake(Service):

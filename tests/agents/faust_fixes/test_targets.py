@@ -17,7 +17,7 @@ INSTALL: dict[str, Callable[[], None]] = {
     "recovery": recovery.install,
     "seek": lambda: seek.install(lambda *_: None),
     "fetching": fetching.install,
-    "intake": intake.install,
+    "intake": lambda: intake.install(0.01),
     "monitor": monitor.install,
 }
 
@@ -52,7 +52,7 @@ def named(targets: list[tuple[str, str, Any, str, str | None]]) -> list[Any]:
 
 def test_all_mends_are_put_once() -> None:
     for _ in range(2):
-        faust_fixes.install(lambda *_: None)
+        faust_fixes.install(lambda *_: None, 0.01)
     assert targets.unmended(recovery.Recovery._resume_streams) is not recovery.Recovery._resume_streams
     assert not hasattr(targets.unmended(recovery.Recovery._resume_streams), "__mends__")
 
@@ -66,7 +66,7 @@ def test_the_versions_are_those_that_are_installed(distribution: str) -> None:
 def test_another_version_is_refused(distribution: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "version", lambda name: "99.1" if name == distribution else targets.VERSIONS[name])
     with pytest.raises(ServiceError, match=rf"{distribution} 99\.1 is installed"):
-        faust_fixes.install(lambda *_: None)
+        faust_fixes.install(lambda *_: None, 0.01)
 
 
 @pytest.mark.parametrize(("module", "distribution", "owner", "name", "parameters"), named(used()))
