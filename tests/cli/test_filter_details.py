@@ -65,7 +65,12 @@ def test_a_filter_is_shown_as_a_whole(settings: Settings, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "changes",
-    [{"_id": bson.ObjectId()}, {"updated_at": DatetimeMS(253402300800000)}, {"permissions": [1]}, {"description": 5}],
+    [
+        {"_id": bson.ObjectId("64b7f1f4c9d3a2b1e0f4a5b6")},
+        {"updated_at": DatetimeMS(253402300800000)},
+        {"permissions": [1]},
+        {"description": 5},
+    ],
     ids=str,
 )
 def test_any_document_is_shown_and_listed(settings: Settings, tmp_path: Path, changes: dict[str, Any]) -> None:
