@@ -6,7 +6,7 @@ RUN := .venv/bin
 NIGHT ?=
 SEED ?=
 ARGS ?=
-PARALLEL := -n 2 --dist loadgroup --maxprocesses 2
+PARALLEL := -n 2
 
 .PHONY: help setup check test lint docs demo chaos bench clean
 

@@ -1,7 +1,7 @@
 """Fixtures of all tests: real services, settings of one's own, the shared real data.
 
 Tests run in two processes (``-n 2``) that share one Kafka and one mongod. What stops and starts workers, and would be
-slowed by another such test, is in one group (`ALONE`): it runs in one of them, one test at a time.
+slowed by another such test, runs in one of them, one test at a time (`ALONE`).
 """
 
 from __future__ import annotations
@@ -54,16 +54,26 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that use real services (``-m "not services"`` leaves them out), and those that run alone, first."""
-    for item in items:
-        if "services" in getattr(item, "fixturenames", ()):
-            item.add_marker("services")
-        if item.path.relative_to(ROOT / "tests").parts[0] in ALONE:
-            item.add_marker(pytest.mark.xdist_group("alone"))
-            item.add_marker("services")
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark tests that use real services: ``-m "not services"`` leaves them out."""
+    if _is_alone(item.nodeid) or "services" in getattr(item, "fixturenames", ()):
+        item.add_marker("services")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give all tests that run one at a time to one process, first: they take longest."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return "alone" if _is_alone(nodeid) else nodeid
+
+    return Scheduler(config, log)
+
+
+def _is_alone(nodeid: str) -> bool:
+    return nodeid.split("/")[1] in ALONE
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
