@@ -7,6 +7,7 @@ puts the partitions of a broker into one request; large batches are cheaper with
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from boom_streams.errors import ServiceError
+from boom_streams.kafka.writer import PATIENCE
 from boom_streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,31 +49,34 @@ class OneRequest:
         Raises
         ------
         ServiceError
-            If Kafka did not confirm them.
+            If Kafka did not confirm them in time; the stage ends then, as nobody knows what became of them.
         """
         try:
-            if self._producer is None:
-                self._producer = await _started(self._settings)
-            batches: dict[tuple[str, int], Any] = {}
-            now = time.time_ns() // 1_000_000
-            for record in records:
-                place = record.topic, record.partition
-                batch = batches.get(place)
-                if batch is None:
-                    batch = batches[place] = self._producer.create_batch()
-                value = b"".join(record.value) if isinstance(record.value, tuple) else record.value
-                if batch.append(timestamp=now, key=record.key, value=value, headers=list(record.headers)) is None:
-                    raise ValueError(f"{len(records)} records for {record.topic} are more than {MOST_BYTES} bytes")
-            # Nothing waits between these: the client begins to send when all are there.
-            futures = {
-                (topic, partition): await self._producer.send_batch(batch, topic, partition=partition)
-                for (topic, partition), batch in batches.items()
-            }
-            return {place: _last(await future, batches[place].record_count()) for place, future in futures.items()}
-        except KafkaError as error:
-            raise ServiceError(
-                f"Kafka at {self._settings.kafka} did not confirm {len(records)} records: {error!r}"
-            ) from error
+            async with asyncio.timeout(PATIENCE):  # without one it would be tried for ever
+                return await self._send(records)
+        except (KafkaError, TimeoutError) as error:
+            where = self._settings.kafka
+            raise ServiceError(f"Kafka at {where} did not confirm {len(records)} records: {error!r}") from error
+
+    async def _send(self, records: Sequence[Send]) -> Mapping[tuple[str, int], int]:
+        if self._producer is None:
+            self._producer = await _started(self._settings)
+        batches: dict[tuple[str, int], Any] = {}
+        now = time.time_ns() // 1_000_000
+        for record in records:
+            place = record.topic, record.partition
+            batch = batches.get(place)
+            if batch is None:
+                batch = batches[place] = self._producer.create_batch()
+            value = b"".join(record.value) if isinstance(record.value, tuple) else record.value
+            if batch.append(timestamp=now, key=record.key, value=value, headers=list(record.headers)) is None:
+                raise ValueError(f"{len(records)} records for {record.topic} are more than {MOST_BYTES} bytes")
+        # Nothing waits between these: the client begins to send when all are there.
+        futures = {
+            (topic, partition): await self._producer.send_batch(batch, topic, partition=partition)
+            for (topic, partition), batch in batches.items()
+        }
+        return {place: _last(await future, batches[place].record_count()) for place, future in futures.items()}
 
     async def close(self) -> None:
         """End the connection."""

@@ -64,15 +64,24 @@ def has(distribution: str, owner: Any, name: str, parameters: str | None = None)
 
 
 def mend(distribution: str, owner: Any, name: str, parameters: str | None, make: Callable[[Any], Any]) -> None:
-    """Replace a function by what ``make`` makes of it, once, if it is the one that the mend was made for."""
+    """Replace a function by what ``make`` makes of it, once, if it is the one that the mend was made for.
+
+    Several mends of one function stand on each other.
+    """
     has(distribution, owner, name, parameters)
     original = getattr(owner, name)
-    if not hasattr(original, "__mends__"):
+    maker = getattr(make, "func", make)
+    label = f"{maker.__module__}.{maker.__qualname__}"
+    before: tuple[str, ...] = getattr(original, "__makers__", ())
+    if label not in before:
         made = make(original)
         made.__mends__ = original
+        made.__makers__ = (*before, label)
         setattr(owner, name, made)
 
 
 def unmended(found: Any) -> Any:
     """A function as it was before it was mended."""
-    return getattr(found, "__mends__", found)
+    while hasattr(found, "__mends__"):
+        found = found.__mends__
+    return found

@@ -144,7 +144,7 @@ class Evaluator:
         self._days = history_days
         self._plans: dict[tuple[str, str], _Plan] = {}
         self._losses: Counter[tuple[str, str]] = Counter()
-        self._alone_until = float("-inf")
+        self._alone_until: dict[frozenset[int], float] = {}
 
     def close(self) -> None:
         """Leave nothing in the database."""
@@ -255,12 +255,13 @@ class Evaluator:
         self, held: Held, filters: Sequence[Filter], numbers: Sequence[int], asked: Mapping[int, Any], stored: int
     ) -> list[tuple[int, _Answer]]:
         """Answers of several filters; none if one of them fails, which has to be found by asking each."""
-        if held.lost or time.monotonic() < self._alone_until:
+        rights = filters[numbers[0]].programmes()
+        if held.lost or time.monotonic() < self._alone_until.get(rights, 0.0):
             return []
         pipelines = {
             number: [*_among(asked[number], stored), *self._plan(filters[number]).stages] for number in numbers
         }
-        alone, self._alone_until = self._alone_until, time.monotonic() + ALONE
+        self._alone_until[rights] = time.monotonic() + ALONE
         found = None
         try:
             found = run_together(held.collection, pipelines, self._timeout)
@@ -270,7 +271,7 @@ class Evaluator:
             held.stuck = True
         if found is None:
             return []
-        self._alone_until = alone
+        del self._alone_until[rights]
         return [(number, _Answer(answer)) for number, answer in found.items()]
 
     def _ask(self, held: Held, one: Filter, candids: Sequence[int], stored: int) -> _Answer | None:

@@ -100,9 +100,12 @@ class Scratch:
                 self._current = None
             if held.lost and not held.stuck:
                 self._drop(held.collection)
-        if not held.stuck and not held.lost and held.collection.delete_many({}).deleted_count != len(documents):
-            self._current = None
+        if held.stuck or held.lost:
+            return
+        self._current = None  # until it is known to be empty
+        if held.collection.delete_many({}).deleted_count != len(documents):
             raise ServiceError("MongoDB lost the alerts on which filters ran")
+        self._current = held.collection
 
     def close(self) -> None:
         """Drop the worker's own."""

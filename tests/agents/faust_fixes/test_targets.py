@@ -57,6 +57,28 @@ def test_all_mends_are_put_once() -> None:
     assert not hasattr(targets.unmended(recovery.Recovery._resume_streams), "__mends__")
 
 
+def test_mends_of_one_function_stand_on_each_other() -> None:
+    faust_fixes.install(lambda *_: None, 0.01)
+    makers = intake.Fetcher._proc_fetch_request.__makers__
+    assert {label.rpartition(".")[2] for label in makers} == {"_note_position", "_with_pause"}
+
+
+def test_every_mend_is_in_its_place() -> None:
+    asked: list[tuple[Any, str, str]] = []
+
+    def note(distribution: str, owner: Any, name: str, parameters: str | None, make: Any) -> None:
+        maker = getattr(make, "func", make)
+        asked.append((owner, name, f"{maker.__module__}.{maker.__qualname__}"))
+
+    faust_fixes.install(lambda *_: None, 0.01)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (recovery, seek, fetching, intake, monitor):
+            patch.setattr(module, "mend", note)
+            INSTALL[module.__name__.rpartition(".")[2]]()
+    assert asked
+    assert [each for each in asked if each[2] not in getattr(each[0], each[1]).__makers__] == []
+
+
 @pytest.mark.parametrize("distribution", targets.VERSIONS)
 def test_the_versions_are_those_that_are_installed(distribution: str) -> None:
     assert metadata.version(distribution) == targets.VERSIONS[distribution]
