@@ -1,7 +1,7 @@
 """Fixtures of all tests: real services, settings of one's own, the shared real data.
 
 Tests run in two processes (``-n 2``) that share one Kafka and one mongod. What stops and starts workers, and would be
-slowed by another such test, runs in one of them, one test at a time (`ALONE`).
+slowed by others like it, runs one test of its folder at a time (`ALONE`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ pytest.register_assert_rewrite("boom_streams.testing.contract")
 MakeSettings = Callable[..., Settings]
 
 
-#: Folders of tests with workers of their own.
+#: Folders of tests with workers of their own: of each, one test at a time.
 ALONE = ("acceptance", "chaos", "delivery", "upgrade")
 
 #: Folder of the session's services; the first process makes it, the others find it here.
@@ -62,12 +62,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give all tests that run one at a time to one process, first: they take longest."""
+    """Give the tests of a folder that run one at a time to one process, first: they take longest."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            return "alone" if _is_alone(nodeid) else nodeid
+            return nodeid.split("/")[1] if _is_alone(nodeid) else nodeid
 
     return Scheduler(config, log)
 
