@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import bson
 import fastavro
+from fastavro.read import SchemaResolutionError
 
 from boom_streams.avro.numbers import encode_long
 from boom_streams.errors import BadRecord, FormatError
@@ -30,6 +31,7 @@ _METADATA = {_VERSION: str(formats.FILTERED.version)}
 MAX_FILTERS = 2 << 20
 
 _SYNC = b"boom_streams/v1\n"
+_LONGEST = 200  # characters of another library's error
 _ONE = encode_long(1)  # how many records the container has
 _STAMPS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
 _POINT = ("jd", "band", "origin", "flux", "flux_error", "ra", "dec", "programid")
@@ -143,8 +145,11 @@ def decode_filtered(value: bytes) -> dict[str, Any]:
         (record,) = reader
     except FormatError:
         raise
+    except SchemaResolutionError:  # its text is both schemas, whole
+        raise BadRecord("an Avro object container of other records than alerts that passed a filter") from None
     except Exception as error:  # whatever a foreign record makes the library do
-        raise BadRecord(f"no Avro object container with one alert that passed a filter: {error}") from None
+        text = str(error)[:_LONGEST]
+        raise BadRecord(f"no Avro object container with one alert that passed a filter: {text}") from None
     return record  # type: ignore[return-value]
 
 

@@ -40,6 +40,9 @@ _WRONG_VALUE = re.compile(r"In CSV column #(\d+): Row #(\d+): CSV conversion err
 
 _NUMBERS = (pa.null(), pa.int64(), pa.float64())
 
+#: What separates columns in files that are called CSV elsewhere.
+_OTHER_SIGNS = {b";": "semicolons", b"\t": "tabs", b"|": "bars"}
+
 #: Integers of 15 digits are exact as 64-bit floats; longer ones need not be.
 _DIGITS = 15
 _EXACT, _LONG = 10**_DIGITS - 1, r"^[+-]?[0-9]{16,}(\.0*)?$"
@@ -66,7 +69,7 @@ def csv_schema(path: Path, exact: Collection[str], tell: Callable[[int], None]) 
     Raises
     ------
     CatalogError
-        If a line does not end its quotes, or there are too many columns.
+        If a line does not end its quotes, there are too many columns, or something else than commas separates them.
     """
     _check_lines(path)
     guessed = next(iter(_batches(path, {}, lambda done: None))).schema
@@ -203,8 +206,12 @@ def _check_lines(path: Path) -> None:
 
 
 def _check_header(path: Path, block: bytes) -> None:
-    if block.split(b"\n", 1)[0].count(b",") >= MOST_COLUMNS:
+    header = block.split(b"\n", 1)[0]
+    if header.count(b",") >= MOST_COLUMNS:
         raise CatalogError(f"{path}, line 1: a catalogue may not have more than {MOST_COLUMNS} columns")
+    other = next((name for sign, name in _OTHER_SIGNS.items() if sign in header), None)
+    if other and b"," not in header:
+        raise CatalogError(f"{path}, line 1: columns are separated by commas here, not by {other}; convert the file")
 
 
 def _open_quote(path: Path, line: int) -> CatalogError:

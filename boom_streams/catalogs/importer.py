@@ -198,7 +198,8 @@ class Import:
                 f"{self.max_rejected:g} % (--max-rejected); {report.rejected}"
             )
         if not report.rows:
-            raise CatalogError(f"{', '.join(map(str, self.files))}: no rows are left to import; {report.rejected}")
+            left = f"no rows are left to import; {report.rejected}" if total else "there are no rows to import"
+            raise CatalogError(f"{', '.join(map(str, self.files))}: {left}")
         if not self.degrees and report.rows >= _ENOUGH and ra <= 2 * math.pi and dec <= math.pi / 2:
             raise CatalogError(
                 f"{self.files[0]}: columns {report.columns.ra} and {report.columns.dec} look like radians (up to "

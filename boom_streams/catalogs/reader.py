@@ -147,6 +147,8 @@ def _readable(path: Path) -> Iterator[None]:
     """Name the file in what pyarrow says of one that cannot be read."""
     try:
         yield
+    except FileNotFoundError:
+        raise CatalogError(f"{path}: there is no such file") from None
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         text = re.sub(r"Row #(\d+)", r"line \1", str(error)).strip().splitlines()
         raise CatalogError(

@@ -29,7 +29,7 @@ def command() -> None:
     Examples:
       boom-streams catalogs list
       boom-streams catalogs import Gaia_DR3 gaia_*.parquet
-      boom-streams catalogs describe GCVS gcvs.parquet > catalogs/GCVS.toml
+      mkdir -p catalogs && boom-streams catalogs describe GCVS gcvs.parquet > catalogs/GCVS.toml
       boom-streams catalogs import GCVS gcvs.parquet
     """  # noqa: D301 - click needs the real backspace
 
@@ -129,7 +129,7 @@ def describe(name: str, file: Path) -> None:
 
     \b
     Example:
-      boom-streams catalogs describe GCVS gcvs.parquet > catalogs/GCVS.toml
+      mkdir -p catalogs && boom-streams catalogs describe GCVS gcvs.parquet > catalogs/GCVS.toml
     """  # noqa: D301 - click needs the real backspace
     from boom_streams.catalogs.describe import starting_point
     from boom_streams.catalogs.reader import open_source
@@ -146,8 +146,9 @@ def _described(name: str) -> Catalog:
     known = load_descriptions(folder)
     if name not in known:
         raise CatalogError(
-            f"{name} has no description; make one with `boom-streams catalogs describe {name} FILE > "
-            f"{folder / name}.toml` and edit it. Described are {', '.join(known)}"
+            f"{name} has no description; make one with `mkdir -p {folder} && "
+            f"boom-streams catalogs describe {name} FILE > {folder / name}.toml` and edit it. "
+            f"Described are {', '.join(known)}"
         )
     return known[name]
 

@@ -20,7 +20,7 @@ __all__ = ["command"]
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _START = click.Choice(["earliest", "latest"])
 
-#: Records that are passed over and named; the rest is counted.
+#: Records that are passed over and named; the rest is counted. Until there is a result, only the first is named.
 _TOLD = 5
 
 
@@ -29,9 +29,22 @@ _TOLD = 5
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, without the cutouts.")
 @click.option("--avro-dir", type=_FOLDER, help="Save each alert as an Avro file here.")
 @click.option("--page", type=PAGE, help="Write an HTML page with stamps and light curves here.")
-@click.option("--from", "start", type=_START, default="earliest", help="The oldest alert, or the next one.")
+@click.option(
+    "--from",
+    "start",
+    type=_START,
+    default="earliest",
+    show_default=True,
+    help="Begin with the oldest alert, or the next one.",
+)
 @click.option("--limit", type=click.IntRange(1), help="Stop after so many alerts.")
-@click.option("--timeout", type=click.FloatRange(0.1), default=5.0, help="Stop after so many quiet seconds.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.1),
+    default=5.0,
+    show_default=True,
+    help="End when no alert has come for so many seconds.",
+)
 def command(
     name: str,
     as_json: bool,
@@ -42,6 +55,9 @@ def command(
     timeout: float,
 ) -> None:
     """Show the alerts that passed the filter NAME: as a table, JSON lines, Avro files or a page.
+
+    It shows what is there, waits for more, and ends by itself after 5 quiet seconds, unless --timeout says
+    otherwise.
 
     A topic may be named as well (ztf.filtered has the results of all filters). An alert that was
     delivered twice is shown once. In JSON candid_text is candid as a text: jq and JavaScript round long numbers.
@@ -79,7 +95,7 @@ class _Found:
 
     def __init__(self, as_json: bool, avro_dir: Path | None, page: bool) -> None:
         self._json, self._folder, self._page = as_json, avro_dir, page
-        self._skipped = 0
+        self._skipped = self._told = 0
         self.count = 0
         self.rows: list[dict[str, Any]] = []
         self.alerts: list[Passing] = []
@@ -96,8 +112,9 @@ class _Found:
         except KeyboardInterrupt:
             return True
         finally:
-            if self._skipped > _TOLD:
-                echo(f"{self._skipped - _TOLD} more records are passed over", err=True)
+            if self._skipped > self._told:
+                more = self._skipped - self._told
+                echo(f"{more} more record{'s are' if more > 1 else ' is'} passed over", err=True)
         return False
 
     def _take(self, alert: Passing) -> None:
@@ -115,7 +132,8 @@ class _Found:
 
     def _skip(self, reason: str) -> None:
         self._skipped += 1
-        if self._skipped <= _TOLD:
+        if self._told < (_TOLD if self.count else 1):
+            self._told += 1
             echo(plain(reason, 300), err=True)
 
 

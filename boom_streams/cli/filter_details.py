@@ -41,10 +41,11 @@ def details(settings: Settings, document: Mapping[str, Any], fid: str | None = N
     matches = mongo.database(settings)[names.collection(str(survey), "filter_matches")]
     yield f"matches      {matches.count_documents({'filter_id': str(document.get('_id'))})} so far"
     shown = document.get("active_fid") if fid is None else fid
+    running = {"on": "active", "off": ""}.get(state(document), "suspended")
     for version in _versions(document):
         at, note = version.get("created_at"), version.get("changelog")
         told = f" of {times.iso(at)}" if isinstance(at, float) else ""
-        mark = " (active)" if version.get("fid") == document.get("active_fid") else ""
+        mark = f" ({running})" if running and version.get("fid") == document.get("active_fid") else ""
         yield f"version      {version.get('fid')}{told}{mark}{f': {note}' if note else ''}"
     yield f"pipeline of version {shown}:"
     yield json.dumps(_pipeline(document, shown), indent=2, ensure_ascii=False, default=str)

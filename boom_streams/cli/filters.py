@@ -143,6 +143,7 @@ def remove(name: str, topic: bool, yes: bool) -> None:
     What passed stays in the collection of matches, and in its topic until the records are a month old; so the name
     cannot be used again, unless the topic is deleted with --topic.
     """
+    from boom_streams.filters.store import check_off
     from boom_streams.filters.topics import delete_topic, settle
     from boom_streams.settings import current_settings
 
@@ -151,6 +152,8 @@ def remove(name: str, topic: bool, yes: bool) -> None:
     known = str(document.get("name")) if document else name
     if document is None and not topic:
         store.get(name)
+    if document:
+        check_off(document)
     what = f"filter {known} with all its versions" if document else f"what is left of {known}"
     if not yes:
         click.confirm(plain(f"Remove {what}{' and its topic with all records' if topic else ''}?"), abort=True)

@@ -57,6 +57,8 @@ def _print(report: dict[str, Any]) -> None:
         echo(f"missing: {problem}")
     for problem in report["without"]:
         echo(f"alerts go on without {problem}")
+    for problem in report["filters"]:
+        echo(problem)
 
 
 def _print_notes(report: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from boom_streams import names
-from boom_streams.access.permissions import check_permissions, check_survey
+from boom_streams.access.permissions import Permissions, check_permissions, check_survey
 from boom_streams.access.topic_owners import check_unclaimed
 from boom_streams.astro import times
 from boom_streams.errors import FilterError
@@ -149,10 +149,13 @@ class FilterStore:
             raise FilterError(
                 f"the name {known['name']} is taken by a filter of another survey or user; choose another"
             )
-        if permissions is not None and check_permissions(survey, permissions) != check_permissions(
-            survey, known.get("permissions")
-        ):
-            raise FilterError(f"filter {known['name']} has other permissions; versions share them")
+        if permissions is not None:
+            has, asked = (check_permissions(survey, each) for each in (known.get("permissions"), permissions))
+            if has != asked:
+                raise FilterError(
+                    f"filter {known['name']} has permissions {_listed(has)}, not {_listed(asked)}, and its versions "
+                    "share them; leave the permissions out, or add it under another name"
+                )
         self._filters.update_one(
             {"_id": known["_id"]}, {"$push": {"fv": dict(version)}, "$set": {"updated_at": _now()}}
         )
@@ -239,9 +242,9 @@ class FilterStore:
             If there is none, or it is on: workers could still publish to its topic.
         """
         document = self.get(name_or_id)
+        check_off(document)
         if not self._filters.delete_one({"_id": {"$eq": document["_id"]}, "active": {"$ne": True}}).deleted_count:
-            name = document.get("name")
-            raise FilterError(f"filter {name} is on; switch it off first with `boom-streams filters deactivate {name}`")
+            check_off(document | {"active": True})
 
     def suspend(
         self, one: Filter, reason: str, candid: int | None = None, offsets: Sequence[int] | None = None
@@ -325,6 +328,17 @@ def state(document: Mapping[str, Any]) -> str:
     when = f" since {times.iso(since)}" if isinstance(since, float) else ""
     where = "" if candid is None else f" at alert {candid}"
     return f"suspended{when}{where}: {suspended.get('reason')}"
+
+
+def check_off(document: Mapping[str, Any]) -> None:
+    """Refuse to remove a filter that is on: `FilterError` says how it is switched off."""
+    if document.get("active") is True:
+        name = document.get("name")
+        raise FilterError(f"filter {name} is on; switch it off first with `boom-streams filters deactivate {name}`")
+
+
+def _listed(permissions: Permissions) -> str:
+    return "; ".join(f"{survey} {','.join(map(str, sorted(ids)))}" for survey, ids in sorted(permissions.items()))
 
 
 def _decode(document: RawBSONDocument) -> dict[str, Any]:

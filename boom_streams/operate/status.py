@@ -46,13 +46,14 @@ def collect(settings: Settings, interval: float = 1.0) -> dict[str, Any]:
         each), ``tables`` (records in the changelog, which compaction shrinks to the table's size),
         ``archive`` (documents a collection), ``waiting`` (stages of this machine's workers that wait: since when, why),
         ``unfit`` (records that do not fit their schema, of those that ``BOOM_VALIDATE_SAMPLE`` has them check),
-        ``missing`` (sentences), ``without`` (what alerts go on without).
+        ``missing`` (sentences), ``without`` (what alerts go on without), ``filters`` (sentences about those that do
+        not run).
     """
     report: dict[str, Any] = {"kafka": settings.kafka, "layout": None, "stages": [], "topics": {}}
     report["waiting"] = worker_notes.waiting(settings)
     report["lost"] = worker_notes.lost(settings)
     report["unfit"] = worker_notes.unfit(settings)
-    report |= {"dead": {}, "tables": {}, "archive": {}, "missing": [], "without": []}
+    report |= {"dead": {}, "tables": {}, "archive": {}, "missing": [], "without": [], "filters": []}
     try:
         _kafka(settings, interval, report)
     except BoomError as error:
@@ -144,7 +145,7 @@ def _archive(settings: Settings, report: dict[str, Any]) -> None:
             report["without"] += _absent_catalogs(settings, CatalogStore(database))
         except CatalogError as error:
             report["missing"].append(str(error))
-        report["without"] += FilterStore(database).problems()
+        report["filters"] += FilterStore(database).problems()
         if not database["filters"].count_documents({"active": True}, limit=1):
             report["without"].append(
                 "an active filter: nobody is told of them; add one with `boom-streams filters add`"

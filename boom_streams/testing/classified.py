@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from bson.raw_bson import RawBSONDocument
+from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -128,9 +129,10 @@ def run_filter(
 
 
 @contextmanager
-def scratch_database(mongo_uri: str) -> Iterator[Database[dict[str, Any]]]:
-    """A database of one's own, dropped at the end."""
-    with MongoClient[dict[str, Any]](mongo_uri) as client:
+def scratch_database(mongo_uri: str | SecretStr) -> Iterator[Database[dict[str, Any]]]:
+    """A database of one's own, dropped at the end; the address as it is, or as the settings have it."""
+    uri = mongo_uri.get_secret_value() if isinstance(mongo_uri, SecretStr) else mongo_uri
+    with MongoClient[dict[str, Any]](uri) as client:
         name = f"t{uuid.uuid4().hex[:10]}"
         try:
             yield client[name]

@@ -61,7 +61,7 @@ def broken(here: Here, change: str) -> tuple[Catalog, Path]:
         ("ragged", r"wrong\.csv: cannot be read: .*line 3: Expected 2 columns"),
         ("many rejected", r"STARS: 2 % of 100 rows would be rejected, more than 1 % .*first: .*wrong\.csv, line 100"),
         ("none left", r"100 % of 2 rows would be rejected"),
-        ("empty", r"wrong\.csv: no rows are left to import"),
+        ("empty", r"wrong\.csv: there are no rows to import$"),
         ("truncated", r"stars\.parquet: cannot be read"),
         ("no column", r"stars\.csv: there is no column gmag"),
         ("format", r"stars\.vot: unknown format"),

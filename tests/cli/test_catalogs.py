@@ -30,7 +30,8 @@ def run(settings: Settings, *arguments: str | Path, code: int = 0) -> str:
 def test_from_a_file_to_a_catalogue_in_use(own: Settings, tmp_path: Path) -> None:
     file = tmp_path / "stars.csv"
     told = run(own, "import", "STARS", file, code=1)
-    assert "Error: STARS has no description; make one with `boom-streams catalogs describe STARS FILE > " in told
+    assert "Error: STARS has no description; make one with `mkdir -p " in told
+    assert f"{tmp_path / 'own'} && boom-streams catalogs describe STARS FILE > " in told
     described = run(own, "describe", "STARS", file)
     assert 'ra = "RAJ2000"\ndec = "DEJ2000"\n' in described
     assert 'id = "objID"' in described
@@ -64,7 +65,7 @@ def test_the_table_says_what_is_in_use_and_what_is_absent(own: Settings, tmp_pat
     for name in ("STARS", "GONE"):
         (tmp_path / "own" / f"{name}.toml").write_text('radius = 1.5\nabout = "some stars"\n')
         run(own, "import", name, tmp_path / "stars.csv")
-    assert row(own, "STARS")[:5] == ["STARS", '1.5"', "nearest", "ZTF", row(own, "STARS")[4]]
+    assert row(own, "STARS")[:5] == ["STARS", '1.5"', "nearest", "all", row(own, "STARS")[4]]
     assert row(own, "STARS")[5:] == ["30", "in use", "some stars"]
     assert row(own, "Gaia_DR3")[4:7] == ["", "", "not imported"]
     (tmp_path / "own" / "STARS.toml").write_text("radius = 2.5\n")
@@ -98,6 +99,14 @@ def test_a_wrong_description_is_named(own: Settings, tmp_path: Path) -> None:
     for arguments in (["list"], ["import", "STARS", str(tmp_path / "stars.csv")]):
         told = run(own, *arguments, code=1)
         assert "STARS.toml: radius: Input should be less than or equal to 600" in told
+
+
+def test_a_file_is_described_wrong_or_not_at_all(own: Settings, tmp_path: Path) -> None:
+    for name in ("absent.csv", "absent.parquet", "absent.fits"):
+        assert run(own, "describe", "NEW", tmp_path / name, code=1).endswith(f"{name}: there is no such file\n")
+    (tmp_path / "stars.csv").write_text("ra;dec;id\n1,5;2,5;3\n")
+    told = run(own, "describe", "NEW", tmp_path / "stars.csv", code=1)
+    assert "stars.csv, line 1: columns are separated by commas here, not by semicolons" in told
 
 
 def test_without_mongodb_it_says_what_to_do(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from boom_streams.operate.supervise import environment
 from boom_streams.publish.results import for_json, passing
 from boom_streams.schema.filtered import decode_filtered, filtered_schema
 from boom_streams.settings import Settings
+from boom_streams.testing import sample_packets
 from tests.support.html_tree import parse
 
 ANNOTATIONS = '{"age": 3.25, "n": 2}'
@@ -158,6 +159,23 @@ def test_a_foreign_record_is_passed_over_with_a_line(settings: Settings) -> None
     assert sum("is passed over: no Avro object container" in line for line in lines) == 5
     assert "filtered.fast/0/0 is passed over" in output
     assert "9 more records are passed over" in output
+
+
+def test_records_of_another_stage_are_told_in_short_lines(settings: Settings) -> None:
+    (packet,) = sample_packets("ZTF", 1)
+    publish(settings, "ztf.raw", *([packet] * 10))
+    told = run(settings, "ztf.raw", code=1).splitlines()
+    assert len(told) == 3
+    assert "/0 is passed over: an Avro object container of other records than alerts that passed a filter" in told[0]
+    assert told[1] == "9 more records are passed over"
+    assert max(map(len, told)) < 200
+
+
+def test_the_help_says_when_it_ends() -> None:
+    told = " ".join(CliRunner().invoke(cli, ["consume", "--help"]).output.split())
+    assert "ends by itself after 5 quiet seconds" in told
+    assert "[default: 5.0" in told
+    assert "[default: earliest]" in told
 
 
 def test_of_a_filter_that_has_passed_nothing_its_state_is_told(settings: Settings) -> None:

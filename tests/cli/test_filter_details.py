@@ -50,6 +50,7 @@ def test_a_filter_is_shown_as_a_whole(settings: Settings, tmp_path: Path) -> Non
                      "state        off", f"topic        {topic(settings)}: not there yet", "matches      0 so far",
                      f"version      {document['active_fid']} of 20", json.dumps(BRIGHT, indent=2)):  # fmt: skip
         assert expected in shown
+    assert "(active)" not in shown
     run(settings, "activate", "bright")
     matches = mongo.database(settings).ZTF_filter_matches
     matches.insert_many([{"filter_id": document["_id"]}, {"filter_id": "another"}])
@@ -58,6 +59,7 @@ def test_a_filter_is_shown_as_a_whole(settings: Settings, tmp_path: Path) -> Non
     writer.finish()
     shown = run(settings, "show", document["_id"])
     assert "state        on" in shown
+    assert "(active)" in shown
     assert f"{topic(settings)}: 1 record\n" in shown
     assert "matches      1 so far" in shown
     assert "'v9' is not among its versions" in run(settings, "show", "bright", "--version", "v9", code=1)
@@ -102,7 +104,9 @@ def test_a_filter_is_removed_and_its_name_stays_taken_until_its_topic_is_deleted
 ) -> None:
     add(settings, tmp_path)
     run(settings, "activate", "bright")
-    assert "bright is on; switch it off first" in run(settings, "remove", "bright", "--yes", code=1)
+    for asking in ([], ["--yes"]):
+        told = run(settings, "remove", "bright", *asking, code=1)
+        assert told.startswith("Error: filter bright is on; switch it off first"), "before anything is asked"
     run(settings, "deactivate", "bright")
     assert "Aborted" in run(settings, "remove", "bright", code=1)
     said = run(settings, "remove", "bright", "--yes")

@@ -20,6 +20,7 @@ from boom_streams.operate.status import collect, lag, total_lag
 from boom_streams.operate.supervise import environment
 from boom_streams.schema.dead_letters import letter_headers
 from boom_streams.settings import Settings
+from tests.support import commands
 from tests.support.waiting import wait_for
 
 
@@ -135,6 +136,15 @@ def test_the_command_prints_tables(settings: Settings) -> None:
     assert "alerts go on without an active filter" in result.output
 
 
+def test_the_command_says_which_filters_do_not_run(settings: Settings) -> None:
+    store = FilterStore(mongo.database(settings))
+    store.add("bright", "ZTF", [{"$match": {"candidate.magpsf": 1}}, {"$project": {"objectId": 1}}], {"ZTF": [1]})
+    store.suspend(store.activate("bright"), "can't $divide by zero", candid=123)
+    told = commands.run(settings, "status", "--interval", "0.1", code=1)
+    assert "\nfilter bright is suspended since" in told
+    assert "without filter" not in told
+
+
 def test_a_worker_that_does_everything_and_has_had_no_alert_is_a_worker(settings: Settings) -> None:
     ensure(mongo.database(settings), settings.surveys)
     worker = clients.consumer(settings, names.group_id("all", settings.topic_prefix))
@@ -152,6 +162,6 @@ def test_suspended_filters_are_named_with_the_alert_at_which_they_failed(setting
     store = FilterStore(mongo.database(settings))
     store.add("bright", "ZTF", [{"$match": {"candidate.magpsf": 1}}, {"$project": {"objectId": 1}}], {"ZTF": [1]})
     store.suspend(store.activate("bright"), "can't $divide by zero", candid=123)
-    (told,) = [line for line in collect(settings, interval=0.1)["without"] if line.startswith("filter ")]
+    (told,) = [line for line in collect(settings, interval=0.1)["filters"]]
     assert told.startswith("filter bright is suspended since")
     assert told.endswith("at alert 123: can't $divide by zero")

@@ -98,7 +98,10 @@ def test_what_was_translated_is_told(store: FilterStore) -> None:
     [
         ({"user_id": "another"}, "the name bright is taken by a filter of another survey or user"),
         ({"survey": "LSST", "permissions": None}, "the name bright is taken by a filter of another survey or user"),
-        ({"permissions": {"ZTF": [1, 2, 3]}}, "filter bright has other permissions; versions share them"),
+        (
+            {"permissions": {"ZTF": [1, 2, 3]}},
+            "filter bright has permissions ZTF 1, not ZTF 1,2,3, and its versions share",
+        ),
     ],
 )
 def test_a_name_belongs_to_one(store: FilterStore, changes: dict[str, Any], message: str) -> None:

@@ -36,6 +36,7 @@ EXPRESSIONS = frozenset(
 _COMPARISONS = frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$exists", "$type", "$size", "$mod"})
 _LISTS = frozenset({"$in", "$nin"})
 _LOGICAL = frozenset({"$and", "$or", "$nor"})
+_CONDITIONS = _COMPARISONS | _LISTS | {"$all", "$not", "$elemMatch", "$regex", "$options", "$geoWithin"}
 _SYSTEM_VARIABLES = frozenset({"ROOT", "CURRENT", "REMOVE"})
 _VARIABLE = re.compile(r"[a-z][A-Za-z0-9_]*", re.ASCII)
 _MAX_LOOPS = 2
@@ -117,7 +118,7 @@ def _check_predicate(predicate: Any, place: str) -> None:
                 raise FilterError(f'{here} needs {{"$centerSphere": [[ra - 180, dec], radius in radians]}}')
             _check_literal(value["$centerSphere"], here)
         else:
-            _refuse(name, place, "put other expressions under $expr")
+            _refuse(name, place, f"conditions are {', '.join(sorted(_CONDITIONS))}; other expressions go under $expr")
 
 
 def _check_list(value: Any, place: str) -> None:
