@@ -13,10 +13,10 @@ from boom_streams.access.permissions import everything_that
 from boom_streams.agents.delivery.loop import Process, Record, Result, Work
 from boom_streams.agents.delivery.output import Send
 from boom_streams.archive import Archive, mongo
-from boom_streams.errors import FilterError, ServiceError
+from boom_streams.errors import FilterError, RefusedError, ServiceError
 from boom_streams.filters import Evaluator, Failure, Filter, FilterStore, Match
-from boom_streams.filters.topics import open_topic
-from boom_streams.kafka import clients, offsets
+from boom_streams.filters.topics import open_topic, own_topic, topic_is_ready
+from boom_streams.kafka import offsets
 from boom_streams.schema import bson_records
 from boom_streams.schema.filtered import Passed, encode_body
 from boom_streams.settings import Settings
@@ -30,6 +30,9 @@ Fields = Mapping[str, Any]
 
 #: Longest wait for the sink to store the cutouts of alerts that passed, seconds.
 _CUTOUT_PATIENCE = 60.0
+
+#: Seconds for which no topic of a filter is made after Kafka could not make one: each attempt holds up all filters.
+_TOPIC_RETRY = 20.0
 
 
 def make(settings: Settings) -> Process:
@@ -60,6 +63,9 @@ class Stage:
         self._archive = Archive(database, settings.surveys)
         self._filters: dict[str, list[Filter]] = {}
         self._topics: set[tuple[str, str, frozenset[int]]] = set()
+        self._unready: set[str] = set()
+        """Ids of filters whose topics Kafka could not make ready."""
+        self._topic_retry = float("-inf")
         self._loaded = float("-inf")
         self.suspended: dict[str, str] = {}
         """Why filters were suspended here, by id."""
@@ -94,10 +100,13 @@ class Stage:
         """Switch a filter off, and remember where: no alert before has been missed, whichever worker had it."""
         one = failure.filter
         log.warning("filter %s is suspended: %s", one.name, failure.reason)
-        since = self._committed(one.survey) if self._since is None else self._since
-        self._store.suspend(one, failure.reason, failure.candid, since)
+        self._store.suspend(one, failure.reason, failure.candid, self._seen(one))
         self.suspended[one.id] = failure.reason
         self._loaded = float("-inf")
+
+    def _seen(self, one: Filter) -> Sequence[int]:
+        """Offsets before which a filter has seen all alerts."""
+        return self._committed(one.survey) if self._since is None else self._since
 
     def _committed(self, survey: str) -> list[int]:
         role = "all" if self._settings.role == "all" else "filter"
@@ -115,20 +124,49 @@ class Stage:
         self._loaded = time.monotonic()
 
     def _has_topic(self, one: Filter) -> bool:
-        """Make sure that the topic of a filter is there and its own; one that cannot have it is suspended."""
+        """Make sure that the topic of a filter is there and its own; one that cannot have it is suspended.
+
+        What Kafka cannot do now is tried again later: until then a filter whose topic is there runs, another waits.
+        """
         key = one.id, one.name, one.programmes()
         if key in self._topics:
             return True
         try:
+            if time.monotonic() < self._topic_retry:
+                own_topic(self._settings, one)
+                return self._runs_meanwhile(one, "Kafka could not make another filter's topic ready")
             open_topic(self._settings, one)
-        except (FilterError, ServiceError) as error:
-            if isinstance(error, ServiceError) and clients.problem(self._settings) is not None:
-                raise
-            log.warning("filter %s is suspended: %s", one.name, error)
-            self._store.suspend(one, str(error))
+            if one.id in self._unready and not topic_is_ready(self._settings, one):
+                raise ServiceError(f"the topic of {one.name} has no leader")
+        except (FilterError, RefusedError) as error:
+            self._suspend(Failure(one, str(error)))
             return False
+        except ServiceError as error:
+            self._topic_retry = time.monotonic() + _TOPIC_RETRY
+            return self._runs_meanwhile(one, str(error))
         self._topics.add(key)
+        if one.id in self._unready:
+            self._unready.remove(one.id)
+            log.warning("the topic of filter %s is ready", one.name)
         return True
+
+    def _runs_meanwhile(self, one: Filter, why: str) -> bool:
+        """Whether a filter runs while Kafka cannot make its topic ready; the alerts that it misses are remembered.
+
+        If Kafka does not answer at all, `ServiceError`: the whole stage waits, and nothing is missed.
+        """
+        runs = topic_is_ready(self._settings, one)
+        if not runs:
+            self._store.misses(one, self._seen(one))
+        if one.id not in self._unready:
+            self._unready.add(one.id)
+            log.warning(
+                "filter %s %s, its topic is made ready later: %s",
+                one.name,
+                "goes on" if runs else f"waits (`boom-streams filters activate {one.name} --catch-up` makes up for it)",
+                why,
+            )
+        return runs
 
     def _publish(
         self, work: Work, fields: Sequence[Fields], passed: Mapping[int, list[Match]], results: list[Result]

@@ -6,6 +6,7 @@
   x CatalogError: a catalogue's description or file is at fault; what was imported before stays in use
   x FilterError: a user's filter is refused, or failed on evaluation and is suspended
   x ServiceError: Kafka or MongoDB is absent or misconfigured; says what to do
+    x RefusedError: Kafka refuses one request, however often it is asked
   x DownloadError: a file cannot be had, or is not what it should be; says which and what to do
   x StoreError: RocksDB failed; the worker ends and is started again
   x FormatError: another release wrote what is to be read; the worker or command ends, and nothing is changed
@@ -21,6 +22,7 @@ __all__ = [
     "DownloadError",
     "FilterError",
     "FormatError",
+    "RefusedError",
     "ServiceError",
     "SettingsError",
     "StoreError",
@@ -52,6 +54,10 @@ class FilterError(BoomError):
 
 class ServiceError(BoomError):
     """Kafka or MongoDB cannot be used as it is."""
+
+
+class RefusedError(ServiceError):
+    """Kafka is well and refuses what was asked: a name, a policy, a permission; asking again does not help."""
 
 
 class DownloadError(BoomError):

@@ -10,7 +10,7 @@ from boom_streams import names
 from boom_streams.archive import mongo
 from boom_streams.astro import times
 from boom_streams.errors import BoomError, FilterError
-from boom_streams.filters import parse_pipeline, state
+from boom_streams.filters import missed, parse_pipeline, state
 from boom_streams.filters.topics import count_records
 from boom_streams.settings import Settings
 
@@ -37,6 +37,8 @@ def details(settings: Settings, document: Mapping[str, Any], fid: str | None = N
     if document.get("description"):
         yield f"description  {document['description']}"
     yield f"state        {state(document)}"
+    if missed(document) is not None:
+        yield f"missed       alerts; `boom-streams filters activate {name} --catch-up` publishes them"
     yield f"topic        {names.filter_topic(str(name), settings.topic_prefix)}: {_topic(settings, name)}"
     matches = mongo.database(settings)[names.collection(str(survey), "filter_matches")]
     yield f"matches      {matches.count_documents({'filter_id': str(document.get('_id'))})} so far"

@@ -173,31 +173,38 @@ def remove(name: str, topic: bool, yes: bool) -> None:
 @click.option("--version", "fid", metavar="FID", help="Version, as `list` shows it; default: the newest.")
 @click.option("--catch-up", is_flag=True, help="Publish also what has passed since the filter was suspended.")
 def activate(name: str, fid: str | None, catch_up: bool) -> None:
-    """Switch the filter NAME on, and lift its suspension."""
+    """Switch the filter NAME on, and lift its suspension.
+
+    A --catch-up that was interrupted goes on when it is given again.
+    """
+    from boom_streams.filters import missed
     from boom_streams.filters.topics import open_topic
     from boom_streams.settings import current_settings
 
     store = _store()
-    suspended = store.get(name).get("suspended")
     open_topic(current_settings(), store.version(name, fid))
-    chosen = store.activate(name, fid)
+    chosen = store.activate(name, fid, keep_missed=catch_up)
+    since = missed(store.get(name))
     if catch_up:
-        _catch_up(chosen, suspended)
+        _catch_up(chosen, since)
+    elif since is not None:
+        echo(f"it still lacks alerts; `boom-streams filters activate {chosen.name} --catch-up` publishes them")
     echo(f"{chosen.name} is active, version {chosen.fid}; `boom-streams consume {chosen.name}` shows what passes")
 
 
-def _catch_up(chosen: Filter, suspended: Any) -> None:
+def _catch_up(chosen: Filter, since: list[int] | None) -> None:
     from boom_streams.agents.catch_up import catch_up
     from boom_streams.settings import current_settings
 
-    since = suspended.get("offsets") if isinstance(suspended, Mapping) else None
-    if not isinstance(since, list):
+    if since is None:
         echo("it was not suspended, or by an earlier release: there is nothing to catch up with")
         return
     done = catch_up(current_settings(), chosen, since)
     echo(f"caught up: {done.passed} of {done.read} alerts since its suspension passed")
     if done.gone:
         echo(f"{done.gone} older records are no longer in Kafka; `archive_pipeline` finds what passed among them")
+    if done.skipped:
+        echo(f"{done.skipped} of them are left out, as they cannot be evaluated: the warnings name them")
     if done.failed:
         echo(f"it failed again, and is suspended: {done.failed}")
 

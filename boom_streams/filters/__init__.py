@@ -13,7 +13,7 @@ from boom_streams.filters.language.translate import translate
 from boom_streams.filters.language.validate import validate
 from boom_streams.filters.running.evaluate import Evaluator, Failure, Match
 from boom_streams.filters.running.on_archive import archive_pipeline
-from boom_streams.filters.store import Added, FilterStore, check_pipeline, state
+from boom_streams.filters.store import Added, FilterStore, check_pipeline, missed, state
 
 __all__ = [
     "Added",
@@ -25,6 +25,7 @@ __all__ = [
     "archive_pipeline",
     "check_pipeline",
     "check_survey",
+    "missed",
     "parse_pipeline",
     "state",
     "translate",

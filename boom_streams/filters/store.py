@@ -30,7 +30,7 @@ from boom_streams.filters.document import Filter, check_name, parse_pipeline
 from boom_streams.filters.language.translate import translate
 from boom_streams.filters.language.validate import Stage, validate
 
-__all__ = ["Added", "FilterStore", "check_pipeline", "state"]
+__all__ = ["Added", "FilterStore", "check_pipeline", "missed", "state"]
 
 log = logging.getLogger(__name__)
 
@@ -203,8 +203,15 @@ class FilterStore:
             raise FilterError(f"no filter {name_or_id!r}; `boom-streams filters list` shows all")
         return found
 
-    def activate(self, name_or_id: str, fid: str | None = None) -> Filter:
+    def activate(self, name_or_id: str, fid: str | None = None, *, keep_missed: bool = False) -> Filter:
         """Switch a filter on, at its newest version unless `fid` names another; lifts a suspension.
+
+        Parameters
+        ----------
+        name_or_id, fid
+            Which.
+        keep_missed
+            Keep the offsets of the suspension (see `missed`), for `boom_streams.agents.catch_up`.
 
         Raises
         ------
@@ -213,11 +220,27 @@ class FilterStore:
         """
         chosen = self.version(name_or_id, fid)
         self._parse(chosen.pipeline)
-        self._filters.update_one(
-            {"_id": {"$eq": chosen.key}},
-            {"$set": {"active": True, "active_fid": chosen.fid, "updated_at": _now()}, "$unset": {"suspended": ""}},
-        )
+        changed = {"active": True, "active_fid": chosen.fid, "updated_at": _now()}
+        if keep_missed and (offsets := missed(self.get(name_or_id))) is not None:
+            changed["missed"] = {"offsets": offsets}
+        self._filters.update_one({"_id": {"$eq": chosen.key}}, {"$set": changed, "$unset": {"suspended": ""}})
         return chosen
+
+    def misses(self, one: Filter, offsets: Sequence[int]) -> None:
+        """Remember that a filter misses alerts from these offsets on; nothing if it has missed some before."""
+        self._filters.update_one(
+            {"_id": {"$eq": one.key}, "missed": {"$exists": False}}, {"$set": {"missed": {"offsets": list(offsets)}}}
+        )
+
+    def catches_up(self, one: Filter, offsets: Sequence[int]) -> None:
+        """Remember how far a filter has caught up: what comes before these offsets is not missed any more."""
+        self._filters.update_one(
+            {"_id": {"$eq": one.key}, "missed": {"$exists": True}}, {"$set": {"missed": {"offsets": list(offsets)}}}
+        )
+
+    def caught_up(self, one: Filter) -> None:
+        """Forget what a filter missed, as it has all of it."""
+        self._filters.update_one({"_id": {"$eq": one.key}}, {"$unset": {"missed": ""}})
 
     def version(self, name_or_id: str, fid: str | None = None) -> Filter:
         """A version of a filter, the newest unless `fid` names another; `FilterError` if it is not valid."""
@@ -315,6 +338,21 @@ class FilterStore:
             yield content, found
         if remember is not None:
             self._valid[remember] = valid
+
+
+def missed(document: Mapping[str, Any]) -> list[int] | None:
+    """Offsets of ``<survey>.classified``, by partition, from which a filter may lack alerts; None: it lacks none.
+
+    Since its suspension, and since an earlier one if catching up with that has not ended.
+    """
+    found = [marks for name in ("missed", "suspended") if (marks := _offsets(document.get(name))) is not None]
+    return [min(several) for several in zip(*found, strict=False)] if found else None
+
+
+def _offsets(found: Any) -> list[int] | None:
+    offsets = found.get("offsets") if isinstance(found, Mapping) else None
+    valid = isinstance(offsets, list) and all(isinstance(offset, int) for offset in offsets)
+    return offsets if valid else None
 
 
 def state(document: Mapping[str, Any]) -> str:

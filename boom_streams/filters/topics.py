@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from boom_streams.filters.document import Filter
     from boom_streams.settings import Settings
 
-__all__ = ["count_records", "delete_topic", "open_topic", "settle"]
+__all__ = ["count_records", "delete_topic", "open_topic", "own_topic", "settle", "topic_is_ready"]
 
 #: Seconds after which no worker publishes to the topic of a filter that is off, beside the time to notice.
 _GRACE = 2.0
@@ -29,11 +29,23 @@ def open_topic(settings: Settings, one: Filter) -> None:
     ------
     FilterError
         If it has results of another filter, or of programmes that this one may not see.
+    RefusedError
+        If Kafka refuses this topic.
     ServiceError
-        If Kafka is away, or refuses this topic.
+        If Kafka is away, or cannot make a topic now.
     """
-    claim_topic(mongo.database(settings), one.name, one.id, one.survey, one.permissions)
+    own_topic(settings, one)
     topics.ensure_filter_topic(settings, one.name)
+
+
+def own_topic(settings: Settings, one: Filter) -> None:
+    """Make the topic of a filter its own, whether it is there or not; `FilterError` as `open_topic`."""
+    claim_topic(mongo.database(settings), one.name, one.id, one.survey, one.permissions)
+
+
+def topic_is_ready(settings: Settings, one: Filter) -> bool:
+    """Whether the topic of a filter is there and can be written to; `ServiceError` if Kafka does not answer."""
+    return topics.is_ready(settings, names.filter_topic(one.name, settings.topic_prefix))
 
 
 def settle(settings: Settings) -> None:

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from boom_streams import names
-from boom_streams.errors import ServiceError
+from boom_streams.errors import RefusedError, ServiceError
 from boom_streams.kafka.limits import MAX_BYTES
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ _PERMISSION = {
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 }
+#: What concerns one topic, and stays so until somebody changes it.
+_REFUSAL = {KafkaError.TOPIC_EXCEPTION, KafkaError.POLICY_VIOLATION}
 _ABSENT = {
     KafkaError._TRANSPORT,
     KafkaError._TIMED_OUT,
@@ -139,11 +141,16 @@ def fail(settings: Settings, error: KafkaError, topic: str, doing: str) -> Servi
         The topic (or group) in question.
     doing
         The Kafka operation that failed, as ``kafka-acls.sh`` names it: ``Create``, ``Describe``, ….
+
+    Returns
+    -------
+    ServiceError
+        A `RefusedError` if it would be the same again.
     """
     if error.code() in _PERMISSION:
         kind = "--group" if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED else "--topic"
         user = settings.kafka_username or "ANONYMOUS"
-        return ServiceError(
+        return RefusedError(
             f"no permission for {doing} on {topic}; an operator can give it with: kafka-acls.sh "
             f"--bootstrap-server {settings.kafka} --add --allow-principal User:{user} "
             f"--operation {doing} {kind} '{topic}'"
@@ -158,7 +165,8 @@ def fail(settings: Settings, error: KafkaError, topic: str, doing: str) -> Servi
             f"Kafka does not answer at {settings.kafka}; start it with `boom-streams services start`, "
             "or set BOOM_KAFKA to a broker that runs"
         )
-    return ServiceError(f"Kafka refused {doing} on {topic}: {error.str()}")
+    refused = RefusedError if error.code() in _REFUSAL else ServiceError
+    return refused(f"Kafka refused {doing} on {topic}: {error.str()}")
 
 
 def problem(settings: Settings) -> str | None:

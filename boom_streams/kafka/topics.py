@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._metadata import TopicMetadata
 from confluent_kafka.cimpl import NewTopic
 
 from boom_streams import names
@@ -25,6 +26,7 @@ __all__ = [
     "delete_filter_topic",
     "ensure_filter_topic",
     "ensure_topics",
+    "is_ready",
     "rebuilding",
     "required_topics",
     "topic_ids",
@@ -187,13 +189,31 @@ def _await_leaders(settings: Settings, client: AdminClient, topics: Iterable[str
     while left:
         known = client.list_topics(timeout=TIMEOUT).topics
         for topic in list(left & set(known)):
-            partitions = known[topic].partitions.values()
-            if partitions and all(partition.leader >= 0 for partition in partitions):
+            if _has_leaders(known[topic]):
                 left.discard(topic)
         if left and time.monotonic() > deadline:
             raise ServiceError(f"topics {', '.join(sorted(left))} have no leader at {settings.kafka}")
         if left:
             time.sleep(0.05)
+
+
+def is_ready(settings: Settings, topic: str) -> bool:
+    """Whether a topic is there and every partition can be written to.
+
+    Raises
+    ------
+    ServiceError
+        If Kafka does not answer.
+    """
+    try:
+        known = admin(settings).list_topics(timeout=TIMEOUT).topics
+    except KafkaException as error:
+        raise fail(settings, error.args[0], topic, "Describe") from None
+    return topic in known and _has_leaders(known[topic])
+
+
+def _has_leaders(topic: TopicMetadata) -> bool:
+    return bool(topic.partitions) and all(partition.leader >= 0 for partition in topic.partitions.values())
 
 
 def _correct(settings: Settings, client: AdminClient, topics: Mapping[str, Mapping[str, str]]) -> list[str]:
