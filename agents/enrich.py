@@ -17,7 +17,7 @@ from boom_streams.archive import mongo
 from boom_streams.astro import times
 from boom_streams.astro.sky import cells as cells_of
 from boom_streams.crossmatch import CatalogStore, Crossmatcher, Matches, load_descriptions
-from boom_streams.errors import BadRecord, CatalogError, FormatError
+from boom_streams.errors import BadRecord, FormatError
 from boom_streams.ingest import raw_records as raw
 from boom_streams.kafka.partitions import raw_partition
 from boom_streams.schema import bson_records, formats
@@ -82,13 +82,11 @@ class _Catalogs:
             "enrich goes on without what it does not have of catalogues",
             partial(mongo.problem, settings),
         )
-        try:
-            configured = load_descriptions(settings.catalogs_dir)
-        except CatalogError as error:
-            log.error("%s; until then catalogues that are not imported are not named in records", error)
-            configured = {}
+        described = load_descriptions(settings.catalogs_dir)
+        for problem in described.wrong.values():
+            log.error("%s; until then this catalogue is not named in records unless it is imported", problem)
         store = CatalogStore(mongo.database(settings))
-        self._crossmatcher = Crossmatcher(store, configured, patience, settings.catalog_refresh)
+        self._crossmatcher = Crossmatcher(store, described.catalogs, patience, settings.catalog_refresh)
         self._tiles = Tiles(settings.worker_folder / "tiles", self._crossmatcher.read)
 
     def match(self, survey: Survey, alerts: Collection[Alert]) -> list[Matches]:

@@ -73,7 +73,7 @@ def make(night: Path, script: Path, factor: int = 1) -> Path:
 
 def load(settings: Settings, folder: Path, say: Callable[[str], None]) -> None:
     """Import every catalogue of a folder; only what the stream needs of it."""
-    descriptions = load_descriptions(settings.catalogs_dir)
+    descriptions = load_descriptions(settings.catalogs_dir).catalogs
     for file in sorted(folder.glob("*.parquet")):
         say(f"importing {file.stem}")
         Import(mongo.database(settings), descriptions[file.stem], [file], settings.data_dir, documents=False).run()
@@ -90,7 +90,7 @@ def crossmatch(settings: Settings, positions: Sequence[tuple[float, float]], fol
     """Measure matching alone, in batches as the stage has them."""
     store = CatalogStore(mongo.database(settings))
     matcher = Crossmatcher(
-        store, load_descriptions(settings.catalogs_dir), mongo.Patience(5.0, "benchmark", lambda: None), 3600.0
+        store, load_descriptions(settings.catalogs_dir).catalogs, mongo.Patience(5.0, "benchmark", lambda: None), 3600.0
     )
     tiles = Tiles(folder / "tiles", matcher.read)
     rows = sum(each["rows"] for each in mongo.database(settings)["catalogs"].find())

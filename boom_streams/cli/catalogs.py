@@ -12,7 +12,7 @@ from boom_streams.cli.plain import echo
 
 if TYPE_CHECKING:
     from boom_streams.catalogs.importer import Report
-    from boom_streams.crossmatch import Catalog
+    from boom_streams.crossmatch import Catalog, Descriptions
 
 __all__ = ["command"]
 
@@ -113,8 +113,8 @@ def list_catalogs() -> None:
     for column in ("name", "radius", "mode", "surveys", "version", "rows", "state", "about"):
         right = column in ("radius", "rows")
         table.add_column(column, overflow="fold", justify="right" if right else "left", no_wrap=column == "name")
-    for name in sorted({*described, *imported}):
-        table.add_row(*_row(name, described.get(name), imported.get(name)))
+    for name in sorted({*described.catalogs, *described.wrong, *imported}):
+        table.add_row(*_row(name, described, imported.get(name)))
     show(table)
 
 
@@ -144,13 +144,14 @@ def _described(name: str) -> Catalog:
 
     folder = current_settings().catalogs_dir
     known = load_descriptions(folder)
-    if name not in known:
+    found = known.get(name)
+    if found is None:
         raise CatalogError(
             f"{name} has no description; make one with `mkdir -p {folder} && "
             f"boom-streams catalogs describe {name} FILE > {folder / name}.toml` and edit it. "
-            f"Described are {', '.join(known)}"
+            f"Described are {', '.join(known.catalogs)}"
         )
-    return known[name]
+    return found
 
 
 def _told(name: str, report: Report) -> list[str]:
@@ -163,14 +164,18 @@ def _told(name: str, report: Report) -> list[str]:
     return [*lines, f"imported {name}, version {report.version}: {report.rows} sources in {report.tiles} tiles"]
 
 
-def _row(name: str, described: Catalog | None, imported: Mapping[str, Any] | None) -> list[str]:
+def _row(name: str, descriptions: Descriptions, imported: Mapping[str, Any] | None) -> list[str]:
     """What the table says of a catalogue; matches are made as it was described when it was imported."""
     from boom_streams.crossmatch import Catalog
 
+    described, wrong = descriptions.catalogs.get(name), descriptions.wrong.get(name)
     used = described if imported is None else Catalog.model_validate(imported["description"])
-    assert used is not None
+    if used is None:
+        return [name, "", "", "", "", "", f"not imported; {wrong}", ""]
     if imported is None:
         state = "not imported"
+    elif wrong is not None:
+        state = f"in use; {wrong}"
     elif described is None:
         state = "in use; no description any more"
     else:

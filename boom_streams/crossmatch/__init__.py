@@ -1,7 +1,7 @@
 """Which stars and galaxies of the catalogues lie at an alert's position."""
 
 from boom_streams.crossmatch.catalogues import Crossmatcher, Matches, VersionGone
-from boom_streams.crossmatch.description import Catalog, load_descriptions
+from boom_streams.crossmatch.description import Catalog, Descriptions, load_descriptions
 from boom_streams.crossmatch.match import find
 from boom_streams.crossmatch.store import CatalogStore, Imported, tile_key
 from boom_streams.crossmatch.tiles import Tile, pack
@@ -10,6 +10,7 @@ __all__ = [
     "Catalog",
     "CatalogStore",
     "Crossmatcher",
+    "Descriptions",
     "Imported",
     "Matches",
     "Tile",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from boom_streams import names
 from boom_streams.errors import CatalogError
 
-__all__ = ["MAX_RADIUS", "Catalog", "load_descriptions", "tile_size"]
+__all__ = ["MAX_RADIUS", "Catalog", "Descriptions", "load_descriptions", "tile_size"]
 
 #: Largest search radius, arcsec.
 MAX_RADIUS = 600.0
@@ -98,42 +99,75 @@ class Catalog(BaseModel):
         return self
 
 
-def load_descriptions(folder: Path) -> dict[str, Catalog]:
-    """Read all descriptions: those that come with the package, and those in a folder, which win.
+@dataclass(frozen=True)
+class Descriptions:
+    """What is said of catalogues.
+
+    Attributes
+    ----------
+    catalogs
+        Descriptions by name.
+    wrong
+        Why a file is no description, by the name that it has; the text names file and field.
+    """
+
+    catalogs: Mapping[str, Catalog]
+    wrong: Mapping[str, str]
+
+    def get(self, name: str) -> Catalog | None:
+        """The description of a catalogue; None if there is none.
+
+        Raises
+        ------
+        CatalogError
+            If its file is not a description.
+        """
+        if name in self.wrong:
+            raise CatalogError(self.wrong[name])
+        return self.catalogs.get(name)
+
+
+def load_descriptions(folder: Path) -> Descriptions:
+    """Read all descriptions: those that come with the package, and those in a folder, which win, right or wrong.
 
     Parameters
     ----------
     folder
         Holds files ``NAME.toml``; it need not exist. Hidden files are passed over.
-
-    Raises
-    ------
-    CatalogError
-        If a file is not a description; the text names file and field.
     """
     shipped = resources.files("boom_streams.crossmatch") / "descriptions"
     own = folder.iterdir() if folder.is_dir() else ()
     found = {**_read_all(shipped.iterdir()), **_read_all(own)}
-    return dict(sorted(found.items()))
+    return Descriptions(
+        {name: each for name, each in sorted(found.items()) if isinstance(each, Catalog)},
+        {name: str(each) for name, each in sorted(found.items()) if isinstance(each, CatalogError)},
+    )
 
 
-def _read_all(files: Iterable[Traversable]) -> dict[str, Catalog]:
+def _read_all(files: Iterable[Traversable]) -> dict[str, Catalog | CatalogError]:
     chosen = (file for file in files if file.name.endswith(".toml") and not file.name.startswith("."))
     return {file.name.removesuffix(".toml"): _read(file) for file in chosen}
 
 
-def _read(file: Traversable) -> Catalog:
+def _read(file: Traversable) -> Catalog | CatalogError:
     name = file.name.removesuffix(".toml")
     try:
         content: Mapping[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
         if content.get("name", name) != name:
-            raise CatalogError(f"{file}: name: is {content['name']!r}, but the file's is {name}; leave it out")
+            return CatalogError(f"{file}: name: is {content['name']!r}, but the file's is {name}; leave it out")
         return Catalog.model_validate({**content, "name": name})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CatalogError(f"{file}: cannot be read: {error}") from None
+        return CatalogError(f"{file}: cannot be read: {error}")
     except ValidationError as error:
-        problems = (
-            f"{'.'.join(map(str, e['loc'])) or 'description'}: {e['msg'].removeprefix('Value error, ')}"
-            for e in error.errors(include_input=False, include_url=False)
-        )
-        raise CatalogError(f"{file}: {'; '.join(problems)}") from None
+        return CatalogError(f"{file}: {'; '.join(map(_problem, error.errors(include_input=False, include_url=False)))}")
+
+
+def _problem(error: Any) -> str:
+    """What is wrong with a field, for a person."""
+    field = ".".join(map(str, error["loc"])) or "description"
+    if error["type"] == "extra_forbidden":
+        known = [name for name in Catalog.model_fields if name != "name"]
+        return f"{field}: there is no such field; the fields are {', '.join(known)}"
+    if error["type"] == "missing":
+        return f"{field}: is missing"
+    return f"{field}: {error['msg'].removeprefix('Value error, ')}"

@@ -28,7 +28,10 @@ def import_catalogs(settings: Settings, folder: Path | None, say: Callable[[str]
     """Import the Parquet files of a night's own catalogues, but none whose name is taken; say what is matched with."""
     store = CatalogStore(mongo.database(settings))
     known = {each.catalog.name for each in store.load()}
-    descriptions = load_descriptions(settings.catalogs_dir)
+    described = load_descriptions(settings.catalogs_dir)
+    for problem in described.wrong.values():
+        say(problem)
+    descriptions = described.catalogs
     for file in sorted(folder.glob("*.parquet")) if folder else ():
         if file.stem in descriptions and file.stem not in known:
             Import(mongo.database(settings), descriptions[file.stem], [file], settings.data_dir).run()

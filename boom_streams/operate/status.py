@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
 
 from boom_streams import names
 from boom_streams.archive import formats, mongo
-from boom_streams.crossmatch import CatalogStore, load_descriptions
-from boom_streams.errors import BoomError, CatalogError, FormatError, ServiceError
+from boom_streams.crossmatch import Catalog, CatalogStore, load_descriptions
+from boom_streams.errors import BoomError, FormatError, ServiceError
 from boom_streams.filters import FilterStore
 from boom_streams.kafka.clients import partition_counts
 from boom_streams.kafka.offsets import committed, watermarks
@@ -141,10 +141,9 @@ def _archive(settings: Settings, report: dict[str, Any]) -> None:
         except FormatError as error:
             report["missing"].append(str(error))
             return
-        try:
-            report["without"] += _absent_catalogs(settings, CatalogStore(database))
-        except CatalogError as error:
-            report["missing"].append(str(error))
+        described = load_descriptions(settings.catalogs_dir)
+        report["missing"] += described.wrong.values()
+        report["without"] += _absent_catalogs(settings, described.catalogs.values(), CatalogStore(database))
         report["filters"] += FilterStore(database).problems()
         if not database["filters"].count_documents({"active": True}, limit=1):
             report["without"].append(
@@ -154,10 +153,9 @@ def _archive(settings: Settings, report: dict[str, Any]) -> None:
         report["missing"].append(mongo.explain(error))
 
 
-def _absent_catalogs(settings: Settings, store: CatalogStore) -> list[str]:
+def _absent_catalogs(settings: Settings, described: Iterable[Catalog], store: CatalogStore) -> list[str]:
     """Say with which configured catalogues no alert is matched."""
     imported = {each.catalog.name for each in store.load()}
-    described = load_descriptions(settings.catalogs_dir).values()
     absent = [c.name for c in described if c.name not in imported and {*c.surveys} & {*settings.surveys}]
     hint = "import them with `boom-streams catalogs import`"
     return [f"catalogues that are not imported: {', '.join(absent)}; {hint}"] if absent else []

@@ -96,9 +96,25 @@ def test_what_was_rejected_is_shown(own: Settings, tmp_path: Path) -> None:
 
 def test_a_wrong_description_is_named(own: Settings, tmp_path: Path) -> None:
     (tmp_path / "own" / "STARS.toml").write_text("radius = 700\n")
-    for arguments in (["list"], ["import", "STARS", str(tmp_path / "stars.csv")]):
-        told = run(own, *arguments, code=1)
-        assert "STARS.toml: radius: Input should be less than or equal to 600" in told
+    told = run(own, "import", "STARS", tmp_path / "stars.csv", code=1)
+    assert "STARS.toml: radius: Input should be less than or equal to 600" in told
+
+
+def test_a_wrong_description_stops_no_other_catalogue(own: Settings, tmp_path: Path) -> None:
+    (tmp_path / "own" / "GOOD.toml").write_text("radius = 1.5\n")
+    (tmp_path / "own" / "BAD.toml").write_text("radius = 1.5\n")
+    run(own, "import", "BAD", tmp_path / "stars.csv")
+    for name in ("BAD", "WORSE"):
+        (tmp_path / "own" / f"{name}.toml").write_text("radiu = 3\n")
+    assert "imported GOOD" in run(own, "import", "GOOD", tmp_path / "stars.csv")
+    told = run(own, "import", "WORSE", tmp_path / "stars.csv", code=1)
+    assert (
+        "WORSE.toml: radius: is missing; radiu: there is no such field; the fields are about, surveys, radius" in told
+    )
+    state = "".join(line[6] for line in rows(own)).replace(" ", "")
+    assert "BAD.toml:radius:ismissing;radiu:thereisnosuchfield" in state
+    assert "WORSE.toml:radius:ismissing;radiu:thereisnosuchfield" in state
+    assert row(own, "GOOD")[6] == "in use"
 
 
 def test_a_file_is_described_wrong_or_not_at_all(own: Settings, tmp_path: Path) -> None:
