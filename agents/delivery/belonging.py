@@ -62,7 +62,8 @@ class Belonging:
                 if found is None:
                     view.put(key, said.encode())
                 elif found.decode() == said:
-                    self._sure.add(place)
+                    if key not in work.writes[name, record.partition]:  # else the batch may fail, and the table lack it
+                        self._sure.add(place)
                 else:
                     raise ForeignTable(
                         f"the topic {record.topic} is not the one that table {name} was made from: it was deleted and "

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import os
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
-from boom_streams.errors import SettingsError
+from boom_streams.agents.delivery.watchdog import before_end
+from boom_streams.errors import SettingsError, StoreError
 
 __all__ = ["Journal"]
 
@@ -29,7 +31,7 @@ class Journal:
 
     One for all stages of a process. A record in hand at three deaths is *suspect*: it is tried alone, while
     nothing else is in hand. One that was alone in hand when the process died again is *deadly*: it becomes a
-    dead letter without being tried. Whoever ends the process for another reason takes the records out of hand first.
+    dead letter without being tried. A process that is ended for another reason takes all records out of hand first.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,6 +50,8 @@ class Journal:
         ------
         SettingsError
             If the folder cannot be written.
+        StoreError
+            If the disk is full.
         """
         if self._file is not None:
             return
@@ -60,6 +64,7 @@ class Journal:
                 f"cannot write {self._path}: {error.strerror}; set APP_DATADIR to a folder of this worker"
             ) from None
         self._write()
+        before_end(self.excuse)
 
     @asynccontextmanager
     async def hand(self, names: Sequence[str], *, alone: bool = False) -> AsyncIterator[None]:
@@ -71,13 +76,18 @@ class Journal:
             Identities of the records.
         alone
             Wait until nothing else is in hand, and have others wait meanwhile.
+
+        Raises
+        ------
+        StoreError
+            If the file cannot be written, at the beginning or at the end; no record is to blame.
         """
         async with self._changed:
             await self._changed.wait_for(lambda: not self._alone and not (alone and self._in_hand))
             self._alone = alone
             self._in_hand.update(names)
-            self._write()
         try:
+            self._write()
             yield
         except (Exception, asyncio.CancelledError):
             await self._release(names, alone)
@@ -93,6 +103,15 @@ class Journal:
         if known:
             self._write()
 
+    def excuse(self) -> None:
+        """Take everything out of hand: the process ends, and no record is to blame."""
+        self._in_hand.clear()
+        try:
+            self._write()
+        except StoreError:
+            with suppress(OSError):
+                os.ftruncate(self._opened(), 0)  # an empty file blames nobody, either
+
     def suspect(self, name: str) -> bool:
         """Whether the record must be tried alone."""
         return self._deaths.get(name, 0) >= DEATHS
@@ -104,9 +123,11 @@ class Journal:
     async def _release(self, names: Sequence[str], alone: bool) -> None:
         self._in_hand.difference_update(names)
         self._alone = self._alone and not alone
-        self._write()
-        async with self._changed:
-            self._changed.notify_all()
+        try:
+            self._write()
+        finally:
+            async with self._changed:
+                self._changed.notify_all()
 
     def _read(self) -> None:
         try:
@@ -126,10 +147,18 @@ class Journal:
         self._deaths = dict(islice(deaths.items(), max(0, len(deaths) - REMEMBERED), None))
         self._deadly = deadly & self._deaths.keys()
 
-    def _write(self) -> None:
+    def _opened(self) -> int:
         if self._file is None:
             raise RuntimeError("the journal is not open")
+        return self._file
+
+    def _write(self) -> None:
+        file = self._opened()
         state = {"in_hand": sorted(self._in_hand), "deaths": self._deaths, "deadly": sorted(self._deadly)}
         data = json.dumps(state).encode() + b"\n"
-        os.pwrite(self._file, data, 0)
-        os.ftruncate(self._file, len(data))
+        try:
+            if os.pwrite(file, data, 0) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.ftruncate(file, len(data))
+        except OSError as error:
+            raise StoreError(f"cannot write {self._path}: {error.strerror}") from error

@@ -131,8 +131,12 @@ class Delivery:
                 await self._handle_events(stream, await inbox.take(self.batch_seconds))
         except (asyncio.CancelledError, GeneratorExit):
             raise
-        except BaseException:
+        except StoreError as error:
+            fail_stop("%s: %s", self.stage, error)
+        except Exception:
             fail_stop("%s failed outside of any record", self.stage)
+        except BaseException:  # as of a library that exits
+            fail_stop("%s was made to exit", self.stage, blame=True)
         finally:
             filling.cancel()
 
@@ -181,6 +185,9 @@ class Delivery:
         work = Work(records, self.tables)
         try:
             results = checked(work, await self._process(work, generation, alone))
+        except ForeignTable as error:
+            self.notes.waits(self.stage, str(error))
+            raise
         except (_Dropped, StoreError):
             raise
         except FormatError as error:
@@ -222,11 +229,7 @@ class Delivery:
             self.notes.goes_on(self.stage)
 
     def _run(self, work: Work, generation: int) -> list[Result]:
-        try:
-            self.belonging.check(work, generation)
-        except ForeignTable as error:
-            self.notes.waits(self.stage, str(error))
-            fail_stop("%s: %s", self.stage, error)
+        self.belonging.check(work, generation)
         return self.process(work)
 
     async def _finish(self, stream: Any, work: Work, results: list[Result], generation: int) -> None:

@@ -1,4 +1,4 @@
-"""The pulse of a process: it notices that it was frozen, and that its end takes too long."""
+"""The end of a process on purpose, and its pulse: it notices that it was frozen, and that its end takes too long."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from boom_streams.errors import EXIT_RESTART
 
-__all__ = ["Pulse", "fail_stop", "leave"]
+__all__ = ["Pulse", "before_end", "fail_stop", "leave"]
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +23,28 @@ GRACE = 15.0
 #: Goes on while a machine sleeps, where the system has such a clock.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
+#: What is done before the process is ended for a reason that is no record's.
+_last_acts: list[Callable[[], None]] = []
 
-def fail_stop(reason: str, *args: Any) -> None:
-    """End the process at once: nothing that is not acknowledged can be committed any more."""
+
+def before_end(act: Callable[[], None]) -> None:
+    """Have something done before the process is ended on purpose; it must neither fail nor wait."""
+    _last_acts.append(act)
+
+
+def fail_stop(reason: str, *args: Any, blame: bool = False) -> None:
+    """End the process at once: nothing that is not acknowledged can be committed any more.
+
+    Parameters
+    ----------
+    reason, args
+        What the log says.
+    blame
+        What is in hand may be the reason: it stays in the journal.
+    """
     log.critical(reason, *args, exc_info=sys.exc_info()[0] is not None)
+    if not blame:
+        _act_last()
     logging.shutdown()
     os._exit(EXIT_RESTART)
 
@@ -34,6 +52,7 @@ def fail_stop(reason: str, *args: Any) -> None:
 def leave(reason: str, *args: Any) -> NoReturn:
     """End the process with a sentence: only a person can help, and nothing that is not acknowledged is lost."""
     log.critical(reason, *args)
+    _act_last()
     logging.shutdown()
     os._exit(1)
 
@@ -41,7 +60,8 @@ def leave(reason: str, *args: Any) -> NoReturn:
 class Pulse:
     """Ends the process when it stood still for longer than its session: its partitions have another owner by now.
 
-    A thread of its own beats, as the consumer's does: a busy event loop is not a frozen process.
+    A thread of its own beats, as the consumer's does: a busy event loop is not a frozen process. A record in hand may
+    be what froze the process, or what keeps it from ending.
 
     Parameters
     ----------
@@ -67,7 +87,7 @@ class Pulse:
         """End the process if it was frozen since the last beat."""
         silent = _now() - self._last
         if self._limit is not None and silent > self._limit:
-            fail_stop("the process was frozen for %.1f s, longer than its session", silent)
+            fail_stop("the process was frozen for %.1f s, longer than its session", silent, blame=True)
 
     def _beat(self) -> None:
         interval = min(0.25, (self._limit or 1.0) / 8)
@@ -79,7 +99,12 @@ class Pulse:
             if asked is None and self._stopping():
                 asked = self._last
             if asked is not None and self._last - asked > GRACE:
-                fail_stop("the worker did not end within %g s of being asked to", GRACE)
+                fail_stop("the worker did not end within %g s of being asked to", GRACE, blame=True)
+
+
+def _act_last() -> None:
+    for act in _last_acts:
+        act()
 
 
 def _now() -> float:

@@ -99,6 +99,31 @@ def test_no_record_is_blamed_for_rocksdb(bench: Bench) -> None:
     assert bench.dead_letters() == []
 
 
+def test_a_record_that_makes_the_process_exit_is_found(bench: Bench) -> None:
+    """It was in hand at three deaths, and is tried alone."""
+    journal = bench.folder / "a" / "journal.json"
+    journal.parent.mkdir()
+    deaths = {f"{STAGE} {bench.raw}/0/1": 3}
+    journal.write_text(json.dumps({"in_hand": [], "deaths": deaths, "deadly": []}))
+    bench.produce([{"id": i, "key": "k", **({"do": "exit"} if i == 1 else {})} for i in range(3)])
+    assert bench.start().wait(60) == 70
+    bench.run_until_committed()
+    assert [json.loads(m.value())["id"] for m in bench.dead_letters()] == [1]
+    assert sorted(set(bench.ids())) == [0, 2]
+
+
+def test_no_record_is_blamed_for_a_full_disk(make_bench: Callable[..., Bench]) -> None:
+    """In one batch, so that all would be."""
+    bench = make_bench(batch_ms=500)
+    bench.produce([{"id": i, "key": "k", **({"do": "full"} if i == 2 else {})} for i in range(5)])
+    assert bench.start().wait(60) == 70
+    assert "journal.json: No space left on device" in bench.log().read_text()
+    bench.open_gate("full")
+    bench.run_until_committed()
+    assert sorted(set(bench.ids())) == list(range(5))
+    assert bench.dead_letters() == []
+
+
 def test_what_kafka_refuses_ends_the_worker(bench: Bench) -> None:
     """A topic that takes less than the broker says: a mistake of an operator, not of the record."""
     bench.limit(bench.enriched, 1000)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from boom_streams.agents.delivery import journal as module
 from boom_streams.agents.delivery.journal import Journal
-from boom_streams.errors import SettingsError
+from boom_streams.errors import SettingsError, StoreError
 
 
 @pytest.fixture
@@ -107,6 +110,87 @@ def test_a_suspect_is_alone_in_the_process(path: Path) -> None:
     start = order.index("suspect in")
     assert order[start : start + 2] == ["suspect in", "suspect out"]
     assert len(order) == 6
+
+
+def fill_disk(journal: Journal) -> int:
+    """Have nothing more be written; return a descriptor of the file as it was."""
+    assert journal._file is not None
+    kept = os.dup(journal._file)
+    os.dup2(os.open("/dev/full", os.O_RDWR), journal._file)
+    return kept
+
+
+def empty_disk(journal: Journal, kept: int) -> None:
+    assert journal._file is not None
+    os.dup2(kept, journal._file)
+
+
+async def hold(journal: Journal, name: str, *, alone: bool = False, seconds: float = 0.0) -> None:
+    async with journal.hand([name], alone=alone):
+        await asyncio.sleep(seconds)
+
+
+def test_on_a_full_disk_nothing_gets_in_hand(path: Path) -> None:
+    async def main() -> None:
+        journal = opened(path)
+        kept = fill_disk(journal)
+        with pytest.raises(StoreError, match=r"journal.json: No space left"):
+            await hold(journal, "a", alone=True)
+        empty_disk(journal, kept)
+        async with asyncio.timeout(5):
+            await hold(journal, "b")
+        assert json.loads(path.read_bytes())["in_hand"] == []
+
+    asyncio.run(main())
+
+
+def test_when_the_disk_fills_up_nobody_waits_for_ever(path: Path) -> None:
+    async def main() -> None:
+        journal = opened(path)
+        holding = asyncio.create_task(hold(journal, "a", alone=True, seconds=0.05))
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(hold(journal, "waiting"))
+        await asyncio.sleep(0)
+        fill_disk(journal)
+        async with asyncio.timeout(5):
+            errors = await asyncio.gather(holding, waiting, return_exceptions=True)
+        assert [type(error) for error in errors] == [StoreError, StoreError]
+
+    asyncio.run(main())
+
+
+#: Ends a process with a record in hand.
+ENDING = """
+import asyncio, resource, sys
+from pathlib import Path
+from boom_streams.agents.delivery.journal import Journal
+from boom_streams.agents.delivery.watchdog import fail_stop, leave
+
+async def main():
+    journal = Journal(Path(sys.argv[1]))
+    journal.open()
+    async with journal.hand(["a"]):
+        exec(sys.argv[2])
+
+asyncio.run(main())
+"""
+FULL = "resource.setrlimit(resource.RLIMIT_FSIZE, ({}, resource.RLIM_INFINITY)); fail_stop('why')"
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "blamed"),
+    [
+        ("fail_stop('why')", 70, False),
+        ("leave('why')", 1, False),
+        ("fail_stop('frozen', blame=True)", 70, True),
+        (FULL.format(0), 70, False),
+        (FULL.format(10), 70, False),
+    ],
+)
+def test_an_end_on_purpose_is_no_records_fault(path: Path, end: str, code: int, blamed: bool) -> None:
+    for _ in range(3):
+        assert subprocess.run([sys.executable, "-c", ENDING, path, end]).returncode == code
+    assert opened(path).suspect("a") == blamed
 
 
 @pytest.mark.parametrize(

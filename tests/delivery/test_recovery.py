@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import struct
 from collections.abc import Callable
@@ -11,8 +12,10 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.cimpl import NewTopic
 
 from boom_streams.kafka import clients, topics
+from boom_streams.kafka.reading import scan
 from boom_streams.kafka.writer import Writer
 from boom_streams.operate import worker_notes
+from boom_streams.tables.store import source_key
 from tests.delivery.harness import Bench
 from tests.support.waiting import wait_for
 
@@ -23,6 +26,12 @@ def log_values(bench: Bench, values: list[tuple[int, bytes, bytes]]) -> None:
     for offset, key, value in values:
         writer.send(bench.changelog, struct.pack(">q", offset) + value, key, 0)
     writer.finish()
+
+
+def journal(bench: Bench) -> dict[str, object]:
+    """What a worker that has ended says of its records."""
+    content: dict[str, object] = json.loads((bench.folder / "a" / "journal.json").read_text())
+    return content
 
 
 @pytest.mark.parametrize("patched", [True, False])
@@ -62,14 +71,20 @@ def test_a_worker_ends_without_the_changelog_of_its_source(make_bench: Callable[
 
 
 def test_commits_that_are_stuck_end_the_worker(bench: Bench) -> None:
+    """And a record that is in hand then is not to blame."""
     bench.produce({"id": i, "key": "k"} for i in range(20))
     worker = bench.start(SKIP_ACK="20 21")
     bench.wait_committed(worker)
     bench.produce({"id": i, "key": "k"} for i in range(20, 60))
+    wait_for(lambda: 59 in bench.ids(), f"the last record; {bench.log()}")
+    bench.produce([{"id": 60, "key": "k", "do": "wait"}])
+    bench.wait_gate("process")
     assert worker.wait(60) == 70
     assert "are stuck at 20" in bench.log().read_text()
+    assert journal(bench) == {"in_hand": [], "deaths": {}, "deadly": []}
+    bench.open_gate("process")
     bench.run_until_committed()
-    assert sorted(set(bench.ids())) == list(range(60))
+    assert sorted(set(bench.ids())) == list(range(61))
 
 
 def test_records_that_were_deleted_before_they_were_read_are_named(
@@ -110,6 +125,15 @@ def test_a_table_from_before_its_topic_was_made_anew_is_refused(bench: Bench, mo
         for _ in ("with its disk", "without"):
             assert bench.start().wait(60) == 70
             assert "is not the one that table cells was made from" in bench.log().read_text()
+            assert journal(bench) == {"in_hand": [], "deaths": {}, "deadly": []}, "a record is blamed"
             assert f"delete {bench.changelog} with it, and cells-*.db" in worker_notes.waiting(bench.settings)[0]["why"]
             shutil.rmtree(bench.folder / "a", ignore_errors=True)
     assert bench.dead_letters() == []
+
+
+def test_a_table_knows_its_topic_also_when_the_first_batch_failed(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(batch_ms=500)
+    bench.produce([{"id": 0, "key": "k"}, {"id": 1, "key": "k"}, {"id": 2, "key": "k", "do": "raise"}])
+    bench.run_until_committed()
+    assert bench.ids() == [0, 1]
+    assert source_key(bench.raw) in {message.key() for message in scan(bench.settings, [bench.changelog])}

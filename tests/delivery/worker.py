@@ -113,6 +113,17 @@ def _store(task: dict[str, Any], work: Work, gates: Gates) -> None:
         table._store_of_bytes().database(partition).close()
 
 
+def _full(task: dict[str, Any], work: Work, gates: Gates) -> None:
+    """The disk is full when the journal is written next."""
+    if not gates.reach("full"):
+        (journal,) = [file for file in Path("/proc/self/fd").iterdir() if file.resolve().name == "journal.json"]
+        os.dup2(os.open("/dev/full", os.O_RDWR), int(journal.name))
+
+
+def _exit(task: dict[str, Any], work: Work, gates: Gates) -> None:
+    raise SystemExit
+
+
 _DO: dict[str, Callable[[dict[str, Any], Work, Gates], None]] = {
     "raise": _raise,
     "bad": _bad,
@@ -121,6 +132,8 @@ _DO: dict[str, Callable[[dict[str, Any], Work, Gates], None]] = {
     "ask": _ask,
     "refused": _refused,
     "store": _store,
+    "full": _full,
+    "exit": _exit,
 }
 
 
