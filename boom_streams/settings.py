@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Collection
 from functools import cache
@@ -25,6 +26,13 @@ from boom_streams.topologies.survey import ROLES
 __all__ = ["Settings", "current_settings", "load_settings"]
 
 _PREFIX = "BOOM_"
+
+#: What Kafka allows in a topic's name, and MongoDB in a database's; the rest of the name needs some room, too.
+_TOPIC_PREFIX = re.compile(r"[A-Za-z0-9._-]{0,150}")
+_DATABASE = re.compile(r"[^/\\. \"$*<>:|?\x00]{1,63}")
+
+#: A Kafka server: a name, an IPv4 or a bracketed IPv6 address, and the port.
+_SERVER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 
 
 def _split(value: Any) -> Any:
@@ -92,6 +100,45 @@ class Settings(BaseSettings):
     def _known_role(cls, value: str) -> str:
         if value not in ("all", *ROLES):
             raise ValueError(f"{value} is no role; there are all, {', '.join(ROLES)}")
+        return value
+
+    @field_validator("surveys")
+    @classmethod
+    def _known_surveys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Names as surveys have them, in upper case; whether each can be used is found out by who loads it."""
+        from boom_streams.surveys.registry import known_surveys
+
+        known = known_surveys()
+        if not value:
+            raise ValueError(f"no survey is named; known are {', '.join(known)}")
+        for name in value:
+            if name.upper() not in known:
+                raise ValueError(f"unknown survey {name!r}; known are {', '.join(known)}")
+        return tuple(dict.fromkeys(name.upper() for name in value))
+
+    @field_validator("topic_prefix")
+    @classmethod
+    def _legal_prefix(cls, value: str) -> str:
+        if not _TOPIC_PREFIX.fullmatch(value):
+            raise ValueError(f"{value!r} cannot begin a topic's name: up to 150 letters, digits, `.`, `_` and `-` can")
+        return value
+
+    @field_validator("mongo_db")
+    @classmethod
+    def _legal_database(cls, value: str) -> str:
+        if not _DATABASE.fullmatch(value):
+            raise ValueError(
+                f"{value!r} cannot be a database's name: 1 to 63 characters, no blank and none of /\\.\"$*<>:|?"
+            )
+        return value
+
+    @field_validator("kafka")
+    @classmethod
+    def _servers(cls, value: str) -> str:
+        for server in value.split(","):
+            found = _SERVER.fullmatch(server.strip())
+            if not found or not 0 < int(found[1]) < 1 << 16:
+                raise ValueError(f"{server!r} is not host:port, as localhost:9092")
         return value
 
     @property

@@ -11,6 +11,8 @@ import pytest
 
 from boom_streams.errors import SettingsError
 from boom_streams.settings import load_settings
+from boom_streams.surveys import registry
+from tests.contracts import mayfly
 
 MODELS = ("acai_h", "braai")
 
@@ -28,10 +30,12 @@ def test_names_with_commas_or_as_json(text: str, monkeypatch: pytest.MonkeyPatch
     assert load_settings().surveys == ("ZTF",)
 
 
-def test_names_in_the_file() -> None:
-    Path("boom.toml").write_text('models = ["acai_h", "braai"]\nsurveys = "ZTF,LSST"\n')
+def test_names_in_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_registered", {"MAYFLY": mayfly.SURVEY})
+    Path("boom.toml").write_text('models = ["acai_h", "braai"]\nsurveys = "ztf,MAYFLY"\n')
     assert load_settings().models == MODELS
-    assert load_settings().surveys == ("ZTF", "LSST")
+    assert load_settings().surveys == ("ZTF", "MAYFLY")
+    registry.forget()
 
 
 @pytest.mark.parametrize(
@@ -41,6 +45,13 @@ def test_names_in_the_file() -> None:
         ("BOOM_PARTITIONS", "many", "BOOM_PARTITIONS: input should be a valid integer"),
         ("BOOM_PARTITIONS", "0", "BOOM_PARTITIONS: input should be greater than or equal to 1"),
         ("BOOM_ROLE", "clean", "BOOM_ROLE: clean is no role; there are all, enrich, classify, filter, sink"),
+        ("BOOM_SURVEYS", "", "BOOM_SURVEYS: no survey is named; known are ZTF"),
+        ("BOOM_SURVEYS", "ZFT", "BOOM_SURVEYS: unknown survey 'ZFT'; known are ZTF"),
+        ("BOOM_TOPIC_PREFIX", "a b", "BOOM_TOPIC_PREFIX: 'a b' cannot begin a topic's name"),
+        ("BOOM_MONGO_DB", "a b", "BOOM_MONGO_DB: 'a b' cannot be a database's name"),
+        ("BOOM_MONGO_DB", "", "BOOM_MONGO_DB: '' cannot be a database's name"),
+        ("BOOM_KAFKA", "localhost:abc", "BOOM_KAFKA: 'localhost:abc' is not host:port"),
+        ("BOOM_KAFKA", "a:1,localhost", "BOOM_KAFKA: 'localhost' is not host:port"),
         ("BOOM_COLOUR", "red", "unknown setting BOOM_COLOUR in the environment"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from boom_streams.errors import SettingsError
-from boom_streams.surveys import get_survey, known_surveys
+from boom_streams.surveys import get_survey, usable_surveys
 from boom_streams.surveys.model import Model
 
 __all__ = ["Model", "known_models", "models_of"]
@@ -13,7 +13,7 @@ __all__ = ["Model", "known_models", "models_of"]
 
 def known_models() -> Mapping[str, Model]:
     """Models by name; a name belongs to one survey."""
-    return {model.name: model for survey in known_surveys() for model in get_survey(survey).models}
+    return {model.name: model for survey in usable_surveys() for model in survey.models}
 
 
 def models_of(survey: str, names: Iterable[str]) -> list[str]:

@@ -7,6 +7,7 @@ from pymongo.errors import PyMongoError
 from boom_streams.archive import ensure, formats, mongo
 from boom_streams.kafka.topics import ensure_topics
 from boom_streams.settings import Settings
+from boom_streams.surveys import get_survey
 
 __all__ = ["check_archive", "initialise"]
 
@@ -49,7 +50,11 @@ def initialise(settings: Settings, *, archive: bool = True) -> list[str]:
         If a topic has the wrong number of partitions, a permission is missing, or a server is away.
     FormatError
         If another release wrote the archive.
+    SettingsError
+        If a survey cannot be used.
     """
+    for survey in settings.surveys:
+        get_survey(survey)
     if archive:
         check_archive(settings)
     changes = ensure_topics(settings)

@@ -31,7 +31,8 @@ from boom_streams.lightcurves.statistics import statistics
 from boom_streams.models import Scores, history
 from boom_streams.schema import bson_records, records
 from boom_streams.schema.filtered import Passed, decode_filtered, encode_body
-from boom_streams.surveys import Alert, Series, Survey, known_surveys
+from boom_streams.surveys import Alert, Series, Survey, usable_surveys
+from boom_streams.surveys.registry import missing_parts
 from boom_streams.tables.objects.history import Arrival, admit, canonical
 from boom_streams.testing.samples import sample_alerts, sample_packets
 from boom_streams.testing.stages import RECEIVED, Memory
@@ -53,15 +54,18 @@ class SurveyContract:
     @cached_property
     def packets(self) -> Sequence[bytes]:
         """Packets of one alert each; several are of one object, and there are points of each role among them."""
+        _check_parts(self.survey)
         return sample_packets(self.survey)
 
     @property
     def alerts(self) -> list[Alert]:
         """The packets, decoded."""
+        _check_parts(self.survey)
         return sample_alerts(self.survey)
 
     def test_it_says_what_it_is(self) -> None:
         """Name, description, stamps, rights and series are there, and agree."""
+        _check_parts(self.survey)
         assert self.survey.name == self.survey.name.upper()
         assert self.survey.about
         assert self.survey.time
@@ -131,8 +135,8 @@ class SurveyContract:
 
     def test_another_survey_s_alert_is_refused(self) -> None:
         """Packets of other surveys are bad records."""
-        names = [name for name in known_surveys() if name != self.survey.name]
-        others = [packet for name in names for packet in sample_packets(name, 3)]
+        surveys = [survey for survey in usable_surveys() if survey.name != self.survey.name]
+        others = [packet for survey in surveys for packet in sample_packets(survey, 3)]
         assert all(isinstance(answer, BadRecord) for answer in self.survey.decode(others))
         assert raw_records.raw_batch(others, self.survey, 4).records == []
 
@@ -197,6 +201,11 @@ def classified(survey: Survey, alert: Alert) -> Any:
     """The alert's classified record, without models."""
     fields, arrived = take(enriched_record(alert, RECEIVED, Matches()), survey, 365.0)
     return classified_record(fields, admit(Memory(), arrived), {}, Scores())
+
+
+def _check_parts(survey: Survey) -> None:
+    missing = missing_parts(survey)
+    assert not missing, f"the survey lacks {', '.join(missing)}"
 
 
 def equal(one: Any, other: Any) -> bool:

@@ -9,8 +9,8 @@ __all__ = ["FLOORS", "floor", "needed", "room"]
 #: From the ground up; a module imports only from its own floor and those below.
 FLOORS = (
     ("errors", "names", "topologies"),
-    ("avro", "astro", "settings"),
-    ("surveys", "kafka", "services"),
+    ("avro", "astro"),
+    ("settings", "surveys", "kafka", "services"),
     ("lightcurves", "publish", "schema"),
     ("archive", "ingest"),
     ("filters", "crossmatch", "access", "models"),

@@ -139,7 +139,7 @@ def test_settings_survive_the_way_through_the_environment(tmp_path: Path, monkey
     settings = load_settings(
         kafka="a:1,b:2",
         kafka_password="p w",
-        surveys=("ZTF", "LSST"),
+        models=("acai_h", "braai"),
         init=False,
         data_dir=tmp_path,
         catalogs_dir=tmp_path,

@@ -16,7 +16,7 @@ from boom_streams.errors import FilterError
 from boom_streams.filters.language import sizes
 from boom_streams.filters.language.growth import Linear, Number, at_most_one, iterate, least, most
 from boom_streams.filters.language.sizes import CURVE, NAMED, OBJECT, ONE, REFERENCES, RULES, Size
-from boom_streams.surveys import get_survey, known_surveys
+from boom_streams.surveys import usable_surveys
 
 __all__ = ["CURVE", "MAX_SIZE", "MAX_STEPS", "check_cost"]
 
@@ -59,7 +59,7 @@ class _Scope:
     def __init__(self) -> None:
         self.place = ""
         self.unknown = ONE
-        surveys = [get_survey(name) for name in known_surveys()]
+        surveys = usable_surveys()
         self._inputs = sizes.of_alerts(surveys)
         self._arrays = sizes.ARRAYS.union(*(survey.series for survey in surveys))
         self.loops = itertools.count()
