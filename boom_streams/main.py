@@ -6,13 +6,13 @@ import asyncio
 import gc
 import importlib
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import faust
+from pymongo.errors import PyMongoError
 
 from boom_streams import names
 from boom_streams.agents import faust_fixes
@@ -23,10 +23,12 @@ from boom_streams.agents.delivery.loop import Delivery, Process
 from boom_streams.agents.delivery.output import Output
 from boom_streams.agents.delivery.probe import Services
 from boom_streams.agents.delivery.sampling import sampled
-from boom_streams.agents.delivery.watchdog import Pulse
+from boom_streams.agents.delivery.watchdog import Pulse, leave
 from boom_streams.agents.faust_fixes.intake import BoundedQueue, RawSchema
 from boom_streams.agents.faust_fixes.monitor import IdleMonitor
-from boom_streams.operate import locks
+from boom_streams.archive import mongo
+from boom_streams.errors import ServiceError
+from boom_streams.operate import layouts, locks
 from boom_streams.operate.worker_notes import Notes
 from boom_streams.settings import Settings, current_settings
 from boom_streams.tables.store import StateTable
@@ -84,12 +86,11 @@ class BoomApp(faust.App):
             if self.boom.init:
                 for change in await asyncio.to_thread(initialise, self.boom, archive=archive):
                     log.info("init: %s", change)
+            await asyncio.to_thread(_check_layout, self.boom)
             locks.hold(self.boom.worker_folder, "worker", "APP_DATADIR")
             self.journal.open()
         except Exception as error:
-            log.critical("%s", error)
-            logging.shutdown()
-            os._exit(1)
+            leave("%s", mongo.explain(error) if isinstance(error, PyMongoError) else error)
         self.pulse.start()
         _collect_garbage_rarely()
         await super().on_first_start()
@@ -100,6 +101,14 @@ class BoomWorker(faust.Worker):
 
     def _setup_spinner_handler(self, logger: logging.Logger, level: int) -> None:
         logger.setLevel(level)
+
+
+def _check_layout(settings: Settings) -> None:
+    """Refuse to start beside the other layout's committed offsets; who may not ask Kafka for them is warned."""
+    try:
+        layouts.check(settings, "all" if settings.role == "all" else "roles")
+    except ServiceError as error:
+        log.warning("it is not known whether workers of the other layout have run: %s", error)
 
 
 def _collect_garbage_rarely() -> None:

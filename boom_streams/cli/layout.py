@@ -11,7 +11,8 @@ __all__ = ["command"]
 
 @click.command("layout")
 @click.argument("to", type=click.Choice(["all", "roles"]), required=False)
-def command(to: str | None) -> None:
+@click.option("--discard", is_flag=True, help="Where both have offsets: keep this layout's, delete the other's groups.")
+def command(to: str | None, discard: bool) -> None:
     """Show the layout of workers, or move the committed offsets to the other.
 
     `all` is one process that does everything (`faust -A boom_streams worker`), `roles` has a group
@@ -22,18 +23,21 @@ def command(to: str | None) -> None:
     Examples:
       boom-streams layout
       boom-streams layout roles
+      boom-streams layout roles --discard    # after workers of both layouts have run
     """  # noqa: D301 - click needs the real backspace
     from boom_streams.operate import layouts
     from boom_streams.settings import current_settings
 
     settings = current_settings()
+    if to is None and discard:
+        raise click.UsageError("--discard needs the layout whose offsets are kept: all or roles")
     if to is None:
         echo(layouts.current(settings) or "none yet: no worker has committed an offset")
         for group, count in layouts.members(settings).items():
             echo(f"group {group}: {count} workers")
         return
-    changes = layouts.move(settings, to)
+    changes = layouts.discard(settings, to) if discard else layouts.move(settings, to)
     for change in changes:
         echo(change)
     if not changes:
-        echo(f"nothing to move: no group of the other layout than `{to}` has offsets")
+        echo(f"nothing to {'discard' if discard else 'move'}: no group of the other layout than `{to}` has offsets")

@@ -41,7 +41,8 @@ def command(as_json: bool, interval: float) -> None:
 
 def _print(report: dict[str, Any]) -> None:
     if report["stages"]:
-        title = f"stages (layout: {report['layout'] or 'not started yet'})"
+        layout = report["layout"] or "not started yet"
+        title = f"stages (layout: {'both, which must not be' if layout == 'both' else layout})"
         _table(title, ("role", "topic", "workers", "lag", "per_second"), report["stages"])
     if report["topics"]:
         rows = [{"topic": name, **topic} for name, topic in report["topics"].items()]

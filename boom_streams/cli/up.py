@@ -53,6 +53,8 @@ def command(choices: tuple[str, ...]) -> None:
             f"its output: {supervisor.log_file(*_place(exited.worker))}",
             err=True,
         )
+        if exited.code == 1 and (said := supervisor.last_words(*_place(exited.worker))):  # only a person can help
+            echo(f"it said: {said}", err=True)
 
     check_archive(settings, needed=False)
     if settings.init:

@@ -27,6 +27,7 @@ __all__ = [
     "Offsets",
     "check",
     "current",
+    "discard",
     "members",
     "move",
     "offsets",
@@ -77,9 +78,9 @@ def current(settings: Settings) -> str | None:
     if len(used) > 1:
         listed = " and ".join(", ".join(groups) for groups in used.values())
         raise BoomError(
-            f"both layouts have committed offsets ({listed}): they would handle the same records; decide "
-            f"for one and delete the others' groups with all stopped: kafka-consumer-groups.sh "
-            f"--bootstrap-server {settings.kafka} --delete --group NAME"
+            f"both layouts have committed offsets ({listed}): they would handle the same records; stop all workers, "
+            "and keep one with `boom-streams layout roles --discard` or `boom-streams layout all --discard`, which "
+            "deletes the other's groups: nothing is lost, and what is delivered again changes nothing"
         )
     return next(iter(used), None)
 
@@ -164,6 +165,26 @@ def move(settings: Settings, layout: str) -> list[str]:
     return [f"moved {len(positions)} offsets to group {group}" for group, positions in new.items()] + [
         f"deleted group {group}" for group in old
     ]
+
+
+def discard(settings: Settings, layout: str) -> list[str]:
+    """Keep the committed offsets of a layout, and delete the groups of the other; return what was done.
+
+    Raises
+    ------
+    BoomError
+        If a group still has members, or the layout has no offsets that could be kept.
+    """
+    refuse_workers(settings)
+    (other,) = {*LAYOUTS} - {layout}
+    if not offsets(settings, layout):
+        raise BoomError(
+            f"the layout `{layout}` has no committed offsets to keep; `boom-streams layout {layout}` moves the other's"
+        )
+    unwanted = list(offsets(settings, other))
+    if unwanted:
+        _delete(settings, unwanted)
+    return [f"deleted group {group}" for group in unwanted]
 
 
 def _spread(settings: Settings, old: Mapping[str, Offsets]) -> dict[str, Offsets]:

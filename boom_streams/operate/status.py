@@ -11,13 +11,14 @@ from pymongo.errors import PyMongoError
 from boom_streams import names
 from boom_streams.archive import formats, mongo
 from boom_streams.crossmatch import Catalog, CatalogStore, load_descriptions
-from boom_streams.errors import BoomError, FormatError, ServiceError
+from boom_streams.errors import BoomError, FormatError, ServiceError, SettingsError
 from boom_streams.filters import FilterStore
 from boom_streams.kafka.clients import partition_counts
 from boom_streams.kafka.offsets import committed, watermarks
 from boom_streams.kafka.topics import required_topics, topic_problems
 from boom_streams.operate import dead_letters, layouts, worker_notes
 from boom_streams.operate.retention import expiring
+from boom_streams.surveys import get_survey
 from boom_streams.topologies.survey import COLLECTIONS, TABLES
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def collect(settings: Settings, interval: float = 1.0) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``layout``, ``stages`` (a role, topic and group each: lag, records in the topic, records handled
+        ``layout`` (``all``, ``roles``, ``both`` or None),
+        ``stages`` (a role, topic and group each: lag, records in the topic, records handled
         a second, workers), ``topics`` (records, records a second), ``dead`` (letters not replayed, a survey
         each), ``tables`` (records in the changelog, which compaction shrinks to the table's size),
         ``archive`` (documents a collection), ``waiting`` (stages of this machine's workers that wait: since when, why),
@@ -54,6 +56,11 @@ def collect(settings: Settings, interval: float = 1.0) -> dict[str, Any]:
     report["lost"] = worker_notes.lost(settings)
     report["unfit"] = worker_notes.unfit(settings)
     report |= {"dead": {}, "tables": {}, "archive": {}, "missing": [], "without": [], "filters": []}
+    for survey in settings.surveys:
+        try:
+            get_survey(survey)
+        except SettingsError as error:
+            report["missing"].append(str(error))
     try:
         _kafka(settings, interval, report)
     except BoomError as error:
@@ -91,9 +98,12 @@ def _kafka(settings: Settings, interval: float, report: dict[str, Any]) -> None:
     except ServiceError:
         raise
     except BoomError as error:
+        report["layout"] = "both"
         report["missing"].append(str(error))
     workers = layouts.members(settings)
-    running = report["layout"] or ("all" if names.group_id("all", settings.topic_prefix) in workers else "roles")
+    running = report["layout"]
+    if running not in layouts.LAYOUTS:
+        running = "all" if names.group_id("all", settings.topic_prefix) in workers else "roles"
     before, first, began = _positions(settings, running), _marks(settings), time.monotonic()
     time.sleep(interval)
     after, marks, seconds = _positions(settings, running), _marks(settings), time.monotonic() - began

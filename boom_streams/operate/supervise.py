@@ -197,6 +197,17 @@ class Supervisor:
         """Where a worker's output goes."""
         return self.settings.data_dir.absolute() / "logs" / f"{role}-{index}.log"
 
+    def last_words(self, role: str, index: int) -> str:
+        """The last message of a worker's log that says why it ended; empty if there is none."""
+        try:
+            with self.log_file(role, index).open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - (1 << 14)))
+                lines = file.read().decode(errors="replace").splitlines()
+        except OSError:
+            return ""
+        fatal = (line for line in reversed(lines) if "[CRITICAL]" in line or line.startswith("Error: "))
+        return next(fatal, "").rpartition("[CRITICAL] ")[2].removeprefix("Error: ").strip()
+
     def _folder(self) -> Path:
         return self.settings.data_dir.absolute() / "workers"
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 from confluent_kafka import TopicPartition
@@ -10,9 +15,10 @@ from boom_streams import names
 from boom_streams.cli import cli
 from boom_streams.errors import BoomError
 from boom_streams.kafka import clients, topics
-from boom_streams.operate import layouts
+from boom_streams.operate import layouts, status
 from boom_streams.operate.supervise import environment
 from boom_streams.settings import Settings
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -71,6 +77,44 @@ def test_both_layouts_at_once_are_refused(settings: Settings) -> None:
         with pytest.raises(BoomError, match="both layouts have committed offsets"):
             act()
     assert offsets(settings, "all") == {"all": {"raw": [5, 6]}}
+
+
+def test_of_both_layouts_one_can_be_kept(settings: Settings) -> None:
+    commit(settings, "all", "raw", 5, 6)
+    with pytest.raises(BoomError, match="no committed offsets to keep"):
+        layouts.discard(settings, "roles")
+    commit(settings, "enrich", "raw", 2, 2)
+    report = status.collect(settings, interval=0.1)
+    assert report["layout"] == "both"
+    assert any("boom-streams layout roles --discard" in problem for problem in report["missing"])
+    assert layouts.discard(settings, "roles") == [f"deleted group {settings.topic_prefix}boom"]
+    layouts.check(settings, "roles")
+    assert offsets(settings, "roles") == {"enrich": {"raw": [2, 2]}}
+    assert layouts.discard(settings, "roles") == []
+
+
+@pytest.mark.parametrize(
+    ("other", "role", "refused"), [("enrich", "all", True), ("all", "enrich", True), ("sink", "enrich", False)]
+)
+def test_a_worker_itself_refuses_the_other_layout(
+    settings: Settings, root: Path, other: str, role: str, refused: bool
+) -> None:
+    commit(settings, other, "raw" if other != "sink" else "enriched", 0, 0)
+    command = [sys.executable, "-m", "faust", "-A", "boom_streams", "worker", "-l", "warn", "--without-web"]
+    variables = os.environ | environment(settings) | {"BOOM_ROLE": role}
+    with subprocess.Popen(command, cwd=root, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as worker:
+        if refused:
+            said = worker.communicate(timeout=120)[0].decode()
+            assert worker.returncode == 1, said
+            assert "this broker has run in the layout" in said
+            assert "Traceback" not in said
+            return
+        try:
+            group = names.group_id(role, settings.topic_prefix)
+            wait_for(lambda: worker.poll() is not None or group in layouts.members(settings), seconds=120.0)
+            assert worker.poll() is None
+        finally:
+            worker.kill()
 
 
 def test_a_move_that_was_cut_off_can_be_finished(settings: Settings) -> None:

@@ -105,6 +105,23 @@ def test_records_that_were_deleted_before_they_were_read_are_named(
     assert (note["first"], note["after"]) == (10, 34)
 
 
+def test_the_folder_of_another_broker_is_refused_in_a_sentence(make_bench: Callable[..., Bench]) -> None:
+    """As after another prefix, or with a new Kafka; without the folder the worker runs."""
+    bench, other = make_bench(), make_bench()
+    bench.produce({"id": i, "key": "k"} for i in range(20))
+    bench.run_until_committed()
+    other.folder.mkdir(exist_ok=True)
+    shutil.copytree(bench.folder / "a", other.folder / "a", dirs_exist_ok=True)
+    other.produce([{"id": 0, "key": "new"}])
+    assert other.start().wait(60) == 1
+    said = other.log().read_text()
+    assert f"the worker folder {other.folder / 'a'} belongs to another broker" in said
+    assert "Traceback" not in said
+    shutil.rmtree(other.folder / "a")
+    other.run_until_committed()
+    assert other.stored() == {"new": [0]}
+
+
 def test_a_table_from_before_its_topic_was_made_anew_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """With RocksDB, and where the disk is lost and the table comes from its changelog."""
     bench.produce({"id": i, "key": "k"} for i in range(20))

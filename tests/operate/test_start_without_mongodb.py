@@ -24,5 +24,8 @@ def test_enrich_and_classify_start_without_mongodb(make_settings: MakeSettings) 
 
         wait_for(started, seconds=90.0)
         said = supervisor.log_file("sink", 0).read_text()
+        words = supervisor.last_words("sink", 0)
     assert exits == {"sink-0"}
-    assert f"127.0.0.1:{port}" in said
+    assert f"MongoDB does not answer (127.0.0.1:{port}" in words
+    assert words.endswith("set BOOM_MONGO_URI to one that runs")
+    assert "Topology Description" not in said
