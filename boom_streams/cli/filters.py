@@ -80,6 +80,11 @@ def add(
         raise FilterError(f"{file}: {error}") from None
     for change in added.changes:
         echo(f"translated: {change}")
+    from boom_streams.filters.language.unknown import unknown_fields
+    from boom_streams.surveys import get_survey
+
+    for told in unknown_fields(_store().version(name, added.fid).pipeline, get_survey(survey)):
+        echo(f"warning: {told}")
     echo(f"added {name}, version {added.fid}; switch it on with `boom-streams filters activate {name}`")
 
 

@@ -162,6 +162,8 @@ class Survey(ABC):
     document
         Top-level fields that the alerts' documents have beside ``_id``, ``objectId``, ``candidate`` and
         ``coordinates``.
+    properties
+        Names of what its alerts' ``properties`` have, statistics left out; none: they are not known.
     documentation
         What the fields of candidates and of points are, by name.
     """
@@ -176,6 +178,7 @@ class Survey(ABC):
     magnitude: ClassVar[tuple[str, str]] = ("", "")
     models: ClassVar[tuple[Model, ...]] = ()
     document: ClassVar[tuple[str, ...]] = ()
+    properties: ClassVar[tuple[str, ...]] = ()
     documentation: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod

@@ -87,6 +87,11 @@ class SurveyContract:
         columns = {name for series in self.survey.series.values() for name in series.fields}
         assert (fields | columns) - self.survey.documentation.keys() == set()
 
+    def test_its_properties_are_named(self) -> None:
+        """What alerts have among their `properties` is in the survey's list of them, if it has one."""
+        named = {name for alert in self.alerts for name in alert.properties}
+        assert not self.survey.properties or named <= {*self.survey.properties}
+
     def test_an_alert_is_placed_as_it_is_decoded(self) -> None:
         """`position` gives the ids, the time and the place that `decode` gives."""
         batch = raw_records.raw_batch(self.packets, self.survey, 4)

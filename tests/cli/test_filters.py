@@ -62,6 +62,14 @@ def test_the_table_says_what_a_person_must_know(settings: Settings, write: Any) 
     assert other["name"] == "other"
 
 
+def test_a_mistyped_name_is_warned_of_and_accepted(settings: Settings, write: Any) -> None:
+    told = run(settings, "add", write([{"$match": {"candidate.drbb": 1}}, BRIGHT[1]]), "--permissions", "1")
+    assert told.startswith("warning: candidate.drbb: no alert of ZTF has it; known are ")
+    assert "\nadded bright" in told
+    refused = run(settings, "add", write([{"$match": {"candidate.drb": {"$gtt": 1}}}, BRIGHT[1]]), code=1)
+    assert "$gtt is not allowed; conditions are $all, $elemMatch, $eq, " in refused
+
+
 def test_a_version_is_named_to_be_active(settings: Settings, write: Any) -> None:
     first = run(settings, "add", write(BRIGHT), "--permissions", "1").split("version ")[1].split(";")[0]
     run(settings, "add", write([{"$match": {}}, *BRIGHT]))

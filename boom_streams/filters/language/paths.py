@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from boom_streams.filters.language.validate import Stage, excludes, is_one
 from boom_streams.surveys import Survey
 
-__all__ = ["Needs", "inputs", "needs", "union"]
+__all__ = ["Needs", "inputs", "needs", "reads", "sets", "union"]
 
 Path: TypeAlias = tuple[str, ...]
 Demand: TypeAlias = frozenset[Path]
@@ -58,10 +58,7 @@ def inputs(survey: Survey) -> tuple[str, ...]:
 
 def needs(pipeline: Sequence[Stage], survey: Survey) -> Needs:
     """Analyse a validated pipeline of a survey."""
-    demand: set[Path] = {("_id",), ("objectId",), ("annotations",)}
-    for stage in reversed(pipeline):
-        ((name, body),) = stage.items()
-        demand = _STAGES[name](body, demand)
+    demand = reads(pipeline)
     whole = () in demand
     known = frozenset(inputs(survey))
     wanted = known if whole else frozenset(path[0] for path in demand) & known
@@ -71,6 +68,23 @@ def needs(pipeline: Sequence[Stage], survey: Survey) -> Needs:
             below = [path[1:] for path in demand if path and path[0] == name]
             series[name] = None if whole or () in below else frozenset(path[0] for path in below if path[0])
     return Needs(wanted, series)
+
+
+def reads(pipeline: Sequence[Stage]) -> set[Path]:
+    """Paths that a validated pipeline reads of a document; an empty part stands for an array's length."""
+    demand: set[Path] = {("_id",), ("objectId",), ("annotations",)}
+    for stage in reversed(pipeline):
+        ((name, body),) = stage.items()
+        demand = _STAGES[name](body, demand)
+    return demand
+
+
+def sets(pipeline: Sequence[Stage]) -> set[Path]:
+    """Paths to which a pipeline's stages give values of their own."""
+    setting = [(name, body) for stage in pipeline for name, body in stage.items() if _STAGES[name] in _SETTING]
+    return {
+        path for name, body in setting for path, value in _leaves(body, ()) if name != "$project" or not is_one(value)
+    }
 
 
 def union(several: Iterable[Needs]) -> Needs:
@@ -188,6 +202,9 @@ _STAGES: Mapping[str, Callable[[Any, set[Path]], set[Path]]] = {
     "$replaceRoot": _replace_root,
     "$replaceWith": _replace_with,
 }
+
+#: Stages that give values to fields.
+_SETTING = (_add_fields, _project)
 
 
 # Expressions: a demand on the result -> demands on variables; the document itself is the variable ROOT

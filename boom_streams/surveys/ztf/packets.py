@@ -78,6 +78,7 @@ class Ztf(Survey):
     magnitude = ("magpsf", "sigmapsf")
     documentation = DOCUMENTATION
     document = ("schemavsn", "publisher")
+    properties = ("rock", "star", "near_brightstar", "sso")
 
     def key_fields(self, schema: Schema) -> tuple[str, ...]:
         """Paths of objectId (alertId in schema 1.1), candid, jd, ra, dec; `BadRecord` if not ZTF's."""

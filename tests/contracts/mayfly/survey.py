@@ -62,6 +62,7 @@ class Mayfly(Survey):
     series: ClassVar = {series.name: series for series in (SIGHTINGS, BLANKS, REMEASURED)}
     rights = Rights({1: 1})
     stamps = Stamps("new", "old", "change", format="FITS", first_row="south", first_column="east", arcsec=0.5)
+    properties = ("bright",)
     documentation: ClassVar = {
         "jd": "Julian date, UTC.",
         "ra": "Right ascension, ICRS, degrees.",
