@@ -218,7 +218,7 @@ class Chain:
         while True:
             self._check()
             with suppress(ServiceError):  # a Kafka that has just started takes its time with the first group
-                if sum(layouts.members(self.settings).values()) == sum(self._supervisor.workers.values()):
+                if sum(layouts.members(self.settings, settled=True).values()) == len(self._supervisor.members()):
                     return
             if time.monotonic() > deadline:
                 raise BoomError(f"the workers do not start{self._logs()}")

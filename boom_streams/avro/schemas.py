@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import fastavro
 
 from boom_streams.avro.logical import Convert
-from boom_streams.avro.types import Types
+from boom_streams.avro.types import MAX_DEPTH, Types
 from boom_streams.errors import BadRecord
 
 __all__ = ["MAX_SCHEMA", "Schema", "cut_schema", "load_schema"]
@@ -118,6 +118,8 @@ def _load(source: bytes) -> Schema:
         parsed = _parse(record.plain)
     except BadRecord:
         raise
+    except RecursionError:  # before it was counted
+        raise BadRecord(f"the Avro schema in the header nests more than {MAX_DEPTH} levels") from None
     except Exception as error:
         raise BadRecord(
             f"the Avro schema in the header cannot be used ({type(error).__name__}: {str(error)[:120]})"

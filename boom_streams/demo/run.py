@@ -24,7 +24,7 @@ from boom_streams.operate.supervise import Supervisor
 from boom_streams.publish.results import Passing
 from boom_streams.schema.filtered import decode_filtered
 from boom_streams.settings import load_settings
-from boom_streams.topologies.survey import ROLES, TOPICS
+from boom_streams.topologies.survey import TOPICS
 
 if TYPE_CHECKING:
     from boom_streams.settings import Settings
@@ -145,7 +145,7 @@ def run(
             watch()
             report.replayed(counts)
 
-        await_workers(settings, watch)
+        await_workers(settings, len(supervisor.members()), watch)
         start = time.monotonic()
         outcome = Outcome(replay(settings, survey, night, limit=limit, progress=progress))
         drain(settings, watch, report.left)
@@ -177,10 +177,10 @@ def activate_examples(settings: Settings, survey: str) -> list[str]:
     return added
 
 
-def await_workers(settings: Settings, watch: Callable[[], None] = lambda: None) -> None:
-    """Wait until every role has joined its group, so that the rate is the stages' and not their start's."""
+def await_workers(settings: Settings, workers: int, watch: Callable[[], object] = lambda: None) -> None:
+    """Wait until all workers have joined their groups: the rate is the stages' then, and no record is handled twice."""
     deadline = time.monotonic() + PATIENCE
-    while len(layouts.members(settings)) < len(ROLES):
+    while sum(layouts.members(settings, settled=True).values()) < workers:
         watch()
         if time.monotonic() > deadline:
             raise BoomError(f"the workers do not start; their output is in {settings.data_dir / 'logs'}")

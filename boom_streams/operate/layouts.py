@@ -101,20 +101,28 @@ def check(settings: Settings, layout: str) -> None:
         )
 
 
-def members(settings: Settings) -> dict[str, int]:
-    """Number of workers in each group of both layouts that has any."""
+def members(settings: Settings, *, settled: bool = False) -> dict[str, int]:
+    """Number of workers in each group of both layouts that has any.
+
+    Parameters
+    ----------
+    settings
+        Where Kafka is.
+    settled
+        Count only groups whose partitions have been divided: what comes in before may be handled twice.
+    """
     groups = [names.group_id(role, settings.topic_prefix) for layout in LAYOUTS for role in roles_of(layout)]
     deadline = time.monotonic() + TIMEOUT
     while True:
         try:
-            return _members(settings, groups)
+            return _members(settings, groups, settled)
         except KafkaException as error:
             if error.args[0].code() not in NO_COORDINATOR or time.monotonic() > deadline:
                 raise fail(settings, error.args[0], ", ".join(groups), "Describe") from None
             time.sleep(0.05)
 
 
-def _members(settings: Settings, groups: list[str]) -> dict[str, int]:
+def _members(settings: Settings, groups: list[str], settled: bool) -> dict[str, int]:
     counts = {}
     for group, future in admin(settings).describe_consumer_groups(groups, request_timeout=4 * PATIENCE).items():
         try:
@@ -123,6 +131,8 @@ def _members(settings: Settings, groups: list[str]) -> dict[str, int]:
             if error.args[0].name() == "GROUP_ID_NOT_FOUND":
                 continue
             raise
+        if settled and described.state != ConsumerGroupState.STABLE:
+            continue
         if described.members or described.state not in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD):
             counts[group] = len(described.members)
     return counts

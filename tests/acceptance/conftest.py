@@ -134,7 +134,7 @@ def running(settings: Settings) -> Iterator[Supervisor]:
     """One worker a role, which has joined its group."""
     initialise(settings)
     with Supervisor(settings) as supervisor:
-        run.await_workers(settings, supervisor.poll)
+        run.await_workers(settings, len(supervisor.members()), supervisor.poll)
         yield supervisor
 
 

@@ -18,7 +18,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from boom_streams import archive as archives
-from boom_streams.archive import Archive, alerts
+from boom_streams.archive import Archive, alerts, ensure
 from boom_streams.settings import Settings
 from boom_streams.testing import stages
 from boom_streams.testing.stages import ZTF, Memory
@@ -43,6 +43,7 @@ def database(settings: Settings) -> Iterator[Database[dict[str, Any]]]:
 def empty(database: Database[dict[str, Any]]) -> Archive:
     for name in database.list_collection_names():
         database[name].delete_many({})
+    ensure(database, ["ZTF"])  # else what is written first is an archive of 0.1.0
     return Archive(database, ["ZTF"])
 
 

@@ -21,9 +21,9 @@ def test_workers_come_and_go_while_batches_are_in_flight(make_bench: Callable[..
     bench = make_bench(role="classify", partitions=2, batch_size=20)
     tasks = [{"id": i, "key": f"k{i % 6}", "partition": i % 2} for i in range(2000)]
     bench.produce(tasks)
-    first = bench.start("a", PAUSE_PER_BATCH="0.05")
+    first = bench.start("a", PAUSE_PER_BATCH="0.15")
     wait_for(bench.ids, "the first worker has begun")
-    second = bench.start("b", PAUSE_PER_BATCH="0.05")
+    second = bench.start("b", PAUSE_PER_BATCH="0.15")
     wait_for(lambda: len(list((bench.folder / "b").rglob("cells-*.db"))) == 1, "the second worker has a partition")
     seen = len(bench.ids())
     wait_for(lambda: len(bench.ids()) > seen, "work goes on")

@@ -34,19 +34,27 @@ def journal(bench: Bench) -> dict[str, object]:
     return content
 
 
-@pytest.mark.parametrize("patched", [True, False])
-def test_what_was_fetched_during_the_seek_is_handled(make_bench: Callable[..., Bench], patched: bool) -> None:
-    """Faust as it is drops records between a recovery and its seek; this shows that the test would see it."""
+def test_what_was_fetched_during_the_seek_is_handled(make_bench: Callable[..., Bench]) -> None:
+    assert fetched_during_the_seek(make_bench) == []
+
+
+def test_faust_as_it_is_drops_what_was_fetched_during_the_seek(make_bench: Callable[..., Bench]) -> None:
+    """The test above would see it; where it is fetched after the seek there is nothing to see."""
+    assert any(fetched_during_the_seek(make_bench, WITHOUT_PATCH="1") for _ in range(4))
+
+
+def fetched_during_the_seek(make_bench: Callable[..., Bench], **variables: str) -> list[int]:
+    """Records that were not handled, of those that were fetched while a worker sought its committed offsets."""
     bench = make_bench(role="classify", batch_size=20)
     log_values(bench, [(0, b"k", b"[]")])  # there is something to recover
     bench.produce({"id": i, "key": f"k{i % 9}"} for i in range(1500))
-    variables = {} if patched else {"WITHOUT_PATCH": "1"}
     worker = bench.start(SLOW_SEEK="2.0", PAUSE_PER_BATCH="0.04", **variables)
     seen = wait_for(lambda: 1499 in (ids := bench.ids()) and ids, f"the last record; {bench.log()}")
     missing = sorted(set(range(1500)) - set(seen))
-    assert (not missing) == patched, f"{len(missing)} of 1500 missing: {missing[:3]} to {missing[-3:]}"
-    if patched:
+    if not missing:
         bench.wait_committed(worker)
+    bench.end(worker)
+    return missing
 
 
 def test_the_value_of_the_newest_record_stays(bench: Bench) -> None:
