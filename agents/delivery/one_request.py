@@ -8,6 +8,7 @@ puts the partitions of a broker into one request; large batches are cheaper with
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
+from boom_streams import names
 from boom_streams.errors import ServiceError
 from boom_streams.kafka.writer import PATIENCE
 from boom_streams.settings import Settings
@@ -28,6 +30,21 @@ __all__ = ["MOST_BYTES", "OneRequest"]
 MOST_BYTES = 4 << 20
 
 _ROOM = 1 << 20
+
+
+class _RemovedTopics(logging.Filter):
+    """Says nothing of filters' topics that are gone: the client asks for each topic that it ever sent to.
+
+    Sending to a topic that is not there is an error of its own.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__()
+        self._begin = f"Topic {names.filter_topic('', prefix)}"
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = record.getMessage()
+        return not (said.startswith(self._begin) and said.endswith("not found in cluster metadata"))
 
 
 class OneRequest:
@@ -61,6 +78,7 @@ class OneRequest:
     async def _send(self, records: Sequence[Send]) -> Mapping[tuple[str, int], int]:
         if self._producer is None:
             self._producer = await _started(self._settings)
+            logging.getLogger("aiokafka.cluster").addFilter(_RemovedTopics(self._settings.topic_prefix))
         batches: dict[tuple[str, int], Any] = {}
         now = time.time_ns() // 1_000_000
         for record in records:
