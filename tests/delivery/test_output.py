@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from confluent_kafka.cimpl import NewTopic
+from aiokafka import cluster
 
 from boom_streams import names
 from boom_streams.agents.delivery.one_request import MOST_BYTES
 from boom_streams.agents.delivery.output import Output, Send
 from boom_streams.errors import ServiceError
-from boom_streams.kafka import clients, topics
+from boom_streams.kafka import topics
 from boom_streams.kafka.limits import MAX_BYTES
 from boom_streams.kafka.reading import scan
 from boom_streams.settings import Settings
@@ -118,23 +118,11 @@ def test_without_offsets_everything_is_confirmed_and_a_refusal_is_told(make_sett
 def test_nothing_is_said_of_a_filter_s_topic_that_was_removed(
     make_settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
 ) -> None:
+    """What the client's metadata says of topics that are not there; of any but a filter's it stays."""
     settings = make_settings(partitions=1)
     gone, other = names.filter_topic("bright", settings.topic_prefix), topic(settings)
-    admin = clients.admin(settings)
-    admin.create_topics([NewTopic(gone, 1, 1)])[gone].result(10)
-
-    async def main() -> None:
-        output = Output(settings)
-        try:
-            await output.send([Send(gone, b"k", b"v", 0), Send(other, b"k", b"v", 0)])
-            for name in (gone, other):
-                admin.delete_topics([name])[name].result(10)
-            while not any(other in message for message in caplog.messages):  # of another topic it is said
-                await output._one_request._producer.client.force_metadata_update()
-                await asyncio.sleep(0.1)
-            await output._one_request._producer.client.force_metadata_update()
-        finally:
-            await output.close()
-
-    asyncio.run(asyncio.wait_for(main(), 30))
+    send(settings, [Send(other, b"k", b"v", 0)])
+    for name in (gone, other):
+        cluster.log.error("Topic %s not found in cluster metadata", name)
     assert [message for message in caplog.messages if gone in message] == []
+    assert any(other in message for message in caplog.messages)
