@@ -23,7 +23,7 @@ from boom_streams.agents.delivery.loop import Delivery, Process
 from boom_streams.agents.delivery.output import Output
 from boom_streams.agents.delivery.probe import Services
 from boom_streams.agents.delivery.sampling import sampled
-from boom_streams.agents.delivery.watchdog import Pulse, leave
+from boom_streams.agents.delivery.watchdog import Watchdog, leave
 from boom_streams.agents.faust_fixes.intake import BoundedQueue, RawSchema
 from boom_streams.agents.faust_fixes.monitor import IdleMonitor
 from boom_streams.archive import mongo
@@ -51,7 +51,7 @@ class BoomApp(faust.App):
     boom: Settings
     deliveries: dict[str, Delivery]
     journal: Journal
-    pulse: Pulse
+    watchdog: Watchdog
     _revoked_at: float | None = None
 
     def seconds_revoked(self) -> float | None:
@@ -91,7 +91,7 @@ class BoomApp(faust.App):
             self.journal.open()
         except Exception as error:
             leave("%s", mongo.explain(error) if isinstance(error, PyMongoError) else error)
-        self.pulse.start()
+        self.watchdog.start()
         _collect_garbage_rarely()
         await super().on_first_start()
 
@@ -151,7 +151,7 @@ def build_app(
     app.boom = settings
     tables = {name: _table(app, settings, name) for stage in stages for name in stage.tables}
     app.journal = Journal(folder / "journal.json")
-    app.pulse = Pulse(settings.session_timeout if tables else None, lambda: bool(app.should_stop))
+    app.watchdog = Watchdog(settings.session_timeout if tables else None, lambda: bool(app.should_stop))
     notes = Notes(folder)
     waits = {stage.name: settings.batch_ms if stage.gathers else settings.batch_ms // 10 for stage in stages}
     faust_fixes.install(notes.lost, pause=min(waits.values()) / 3000)
@@ -163,7 +163,7 @@ def build_app(
             output=Output(settings, offsets=bool(stage.tables)),
             dead_topic=_dead_topic,
             journal=app.journal,
-            pulse=app.pulse,
+            watchdog=app.watchdog,
             probe=Services(settings, _written(settings, stage)),
             notes=notes,
             belonging=Belonging(settings),

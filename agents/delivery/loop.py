@@ -32,7 +32,7 @@ from boom_streams.agents.delivery.belonging import Belonging, ForeignTable
 from boom_streams.agents.delivery.journal import Journal
 from boom_streams.agents.delivery.output import Output, Send
 from boom_streams.agents.delivery.probe import Probe
-from boom_streams.agents.delivery.watchdog import Pulse, fail_stop, leave
+from boom_streams.agents.delivery.watchdog import Watchdog, fail_stop, leave
 from boom_streams.errors import BadRecord, FormatError, StoreError
 from boom_streams.operate.worker_notes import Notes
 from boom_streams.tables.store import StateTable
@@ -73,7 +73,7 @@ class Delivery:
         Dead-letter topic of a source topic.
     journal
         Records in hand, for finding one that kills the process; one for all stages of the process.
-    pulse
+    watchdog
         Ends the process if it was frozen.
     probe
         Asks the services whether they are well.
@@ -96,7 +96,7 @@ class Delivery:
         output: Output,
         dead_topic: Callable[[str], str],
         journal: Journal,
-        pulse: Pulse,
+        watchdog: Watchdog,
         probe: Probe,
         notes: Notes,
         belonging: Belonging,
@@ -109,7 +109,7 @@ class Delivery:
         self.process = process
         self.dead_topic = dead_topic
         self.journal = journal
-        self.pulse = pulse
+        self.watchdog = watchdog
         self.probe = probe
         self.notes = notes
         self.belonging = belonging
@@ -276,7 +276,7 @@ class Delivery:
         return [*result.sends, dead_letter(record, self.stage, self.dead_topic(record.topic), result)]
 
     def _check_owned(self, work: Work, generation: int) -> None:
-        self.pulse.check()
+        self.watchdog.check()
         if len(self._owned([record.event for record in work.records], generation)) < len(work.records):
             raise _Dropped
 

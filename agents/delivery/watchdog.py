@@ -1,4 +1,4 @@
-"""The end of a process on purpose, and its pulse: it notices that it was frozen, and that its end takes too long."""
+"""The end of a process on purpose, and its watchdog: it notices that it was frozen, and that its end takes too long."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from boom_streams.errors import EXIT_RESTART
 
-__all__ = ["Pulse", "before_end", "fail_stop", "leave"]
+__all__ = ["Watchdog", "before_end", "fail_stop", "leave"]
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def leave(reason: str, *args: Any) -> NoReturn:
     os._exit(1)
 
 
-class Pulse:
+class Watchdog:
     """Ends the process when it stood still for longer than its session: its partitions have another owner by now.
 
     A thread of its own beats, as the consumer's does: a busy event loop is not a frozen process. A record in hand may
@@ -79,7 +79,7 @@ class Pulse:
     def start(self) -> None:
         """Begin to beat."""
         self._last = _now()
-        threading.Thread(target=self._beat, name="pulse", daemon=True).start()
+        threading.Thread(target=self._beat, name="watchdog", daemon=True).start()
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCONT, lambda *_: self.check())  # before anything else goes on
 
