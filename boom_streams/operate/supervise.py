@@ -10,12 +10,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from pydantic import SecretStr
@@ -114,7 +115,11 @@ class Supervisor:
     _rotate_at: float = field(init=False, default=0.0)
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
@@ -233,7 +238,7 @@ class Supervisor:
             **self.extra_environment,
         }
         parent = os.getpid()
-        with _open_log(self.log_file(worker.role, worker.index)) as output:
+        with _open_log(self.log_file(worker.role, worker.index)) as output, _interrupted_later():
             worker.process = subprocess.Popen(
                 list(self.command),
                 env=variables,
@@ -261,6 +266,29 @@ def environment(settings: Settings) -> dict[str, str]:
             value = json.dumps(value)
         variables[f"BOOM_{name.upper()}"] = str(value)
     return variables
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Handle SIGINT and SIGTERM after the block: Python drops what a handler raises while a process is forked."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen: list[tuple[int, FrameType | None]] = []
+    handlers = {
+        number: signal.signal(number, lambda *given: seen.append(given)) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for raised, frame in seen:
+        handler = handlers[signal.Signals(raised)]
+        if callable(handler):
+            handler(raised, frame)
+        else:
+            signal.raise_signal(raised)
 
 
 def _die_with(parent: int) -> None:

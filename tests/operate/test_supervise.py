@@ -111,6 +111,25 @@ def test_children_of_a_worker_end_with_it(make: Callable[..., Supervisor]) -> No
         soon(lambda: not alive(child))
 
 
+def test_an_interruption_while_a_worker_is_forked_is_not_lost(tmp_path: Path) -> None:
+    """Python calls functions after a fork, and drops what a signal's handler raises in them."""
+    code = f"""
+import os, signal, sys
+from boom_streams.settings import load_settings
+from boom_streams.operate.supervise import Supervisor
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGINT))
+settings = load_settings(data_dir={str(tmp_path)!r})
+try:
+    with Supervisor(settings, {{"enrich": 2}}, command=(sys.executable, "-c", {SLEEPS!r})):
+        print("went on")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    root = Path(__file__).resolve().parent.parent.parent
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "interrupted\n", done.stderr
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has died")
 def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     code = f"""
