@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import bson
 import fastavro
@@ -17,24 +16,10 @@ from boom_streams.avro import containers
 from boom_streams.ingest import raw_records as raw
 from boom_streams.kafka.partitions import raw_partition
 from boom_streams.surveys import get_survey
+from tests.support.alerts import alert_schema
 
 ZTF = get_survey("ZTF")
-SCHEMA: dict[str, Any] = {
-    "type": "record",
-    "name": "alert",
-    "fields": [
-        {"name": "objectId", "type": "string"},
-        {"name": "candid", "type": "long"},
-        {
-            "name": "candidate",
-            "type": {
-                "type": "record",
-                "name": "candidate",
-                "fields": [{"name": name, "type": "double"} for name in ("jd", "ra", "dec", "more")],
-            },
-        },
-    ],
-}
+SCHEMA = alert_schema("jd", "ra", "dec", "more")
 
 
 def container(*places: tuple[float, float], codec: str = "null") -> bytes:

@@ -21,23 +21,9 @@ from boom_streams.operate import dead_letters
 from boom_streams.operate.supervise import environment
 from boom_streams.schema.dead_letters import letter_headers
 from boom_streams.settings import Settings
+from tests.support.alerts import alert_schema
 
-SCHEMA = {
-    "type": "record",
-    "name": "alert",
-    "fields": [
-        {"name": "objectId", "type": "string"},
-        {"name": "candid", "type": "long"},
-        {
-            "name": "candidate",
-            "type": {
-                "type": "record",
-                "name": "candidate",
-                "fields": [{"name": name, "type": "double"} for name in ("jd", "ra", "dec")],
-            },
-        },
-    ],
-}
+SCHEMA = alert_schema("jd", "ra", "dec")
 
 
 def alert(candid: int = 1) -> bytes:

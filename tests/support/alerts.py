@@ -1,9 +1,10 @@
-"""Alerts of files, and alerts in rounds."""
+"""Alerts of files, alerts in rounds, and the smallest schema of an alert."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from boom_streams.ingest import raw_records
 from boom_streams.surveys import get_survey
@@ -28,3 +29,21 @@ def rounds(stored: Iterable[Stored]) -> list[list[Stored]]:
             found.append([])
         found[number].append(one)
     return found
+
+
+def alert_schema(*numbers: str) -> dict[str, Any]:
+    """Schema of a packet with an object, a candid, and a candidate with some doubles."""
+    candidate = {
+        "type": "record",
+        "name": "candidate",
+        "fields": [{"name": name, "type": "double"} for name in numbers],
+    }
+    return {
+        "type": "record",
+        "name": "alert",
+        "fields": [
+            {"name": "objectId", "type": "string"},
+            {"name": "candid", "type": "long"},
+            {"name": "candidate", "type": candidate},
+        ],
+    }
